@@ -1,0 +1,95 @@
+//! The closed set of error codes, shared by the socket and HTTP. `docs/errors.md` has a section for
+//! each; a test compares the two.
+
+use serde::{Deserialize, Serialize};
+
+/// Whose fault an error is, and so who can mend it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The request is wrong: the same request fails again.
+    Caller,
+    /// The request is fine but passes a limit: it can succeed later.
+    Limit,
+    /// The server failed: the same request can succeed at once.
+    Server,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal, $fault:ident;)*) => {
+        /// What went wrong. On the wire it is the snake-case text.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum ErrorCode {
+            $($(#[$doc])* #[serde(rename = $text)] $name,)*
+        }
+
+        impl ErrorCode {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The text on the wire, and the label in metrics.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The HTTP status that goes with it.
+            pub fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+
+            /// Whose fault it is.
+            pub fn fault(self) -> Fault {
+                match self { $(Self::$name => Fault::$fault,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The bytes are not what the contract says: truncated, of the wrong type, too deep.
+    Malformed = "malformed", 400, Caller;
+    /// A frame of a kind that this server does not know.
+    UnknownFrame = "unknown_frame", 400, Caller;
+    /// A body or batch is over its limit in bytes.
+    TooLarge = "too_large", 413, Caller;
+    /// A batch has more frames, or a frame more ids, than it may.
+    TooMany = "too_many", 413, Caller;
+    /// A phone number is not in E.164 form.
+    InvalidNumber = "invalid_number", 400, Caller;
+    /// No such path.
+    NotFound = "not_found", 404, Caller;
+    /// The path exists, the method does not.
+    MethodNotAllowed = "method_not_allowed", 405, Caller;
+    /// The socket path was asked for without an upgrade, or without a known subprotocol.
+    UpgradeRequired = "upgrade_required", 426, Caller;
+    /// There is no token.
+    TokenMissing = "token_missing", 401, Caller;
+    /// The token was not signed by this server, or is no token.
+    TokenInvalid = "token_invalid", 401, Caller;
+    /// The token's time is over: register again.
+    TokenExpired = "token_expired", 401, Caller;
+    /// The token's device no longer belongs to the account.
+    DeviceRemoved = "device_removed", 401, Caller;
+    /// Not the code that was sent.
+    WrongCode = "wrong_code", 403, Caller;
+    /// There is no code to compare with: too old, used, tried too often, or never asked for.
+    CodeExpired = "code_expired", 403, Caller;
+    /// Nobody is registered at that number.
+    Unregistered = "unregistered", 404, Caller;
+    /// An earlier message of the stream was not taken: send again from the first that is unsettled.
+    OutOfOrder = "out_of_order", 409, Caller;
+    /// Too often. `retry_after` says when to try again.
+    RateLimited = "rate_limited", 429, Limit;
+    /// The account's work of the day is used up, until midnight UTC.
+    BudgetExhausted = "budget_exhausted", 429, Limit;
+    /// The recipient's mailbox has no room.
+    MailboxFull = "mailbox_full", 429, Limit;
+    /// Another socket of the same device took over.
+    Replaced = "replaced", 409, Caller;
+    /// The SMS gateway did not take the code.
+    SmsUnavailable = "sms_unavailable", 502, Server;
+    /// A part of the server did not answer. Nothing is lost: try again.
+    Unavailable = "unavailable", 503, Server;
+    /// A fault of the server.
+    Internal = "internal", 500, Server;
+}

@@ -1,0 +1,110 @@
+//! The JSON bodies of the HTTP interface. The OpenAPI document describes the same shapes; a test
+//! compares the two with the running server.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DeviceId, ErrorCode, Millis, PhoneNumber};
+
+/// `POST /v1/registration/code`: sends a one-time code to a number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeRequest {
+    /// Where the code goes, in E.164 form. A text, so that a wrong one has an error of its own.
+    pub number: String,
+}
+
+/// The answer to [`CodeRequest`]: the code is on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeSent {
+    /// How long to wait before another code may be asked for, in milliseconds.
+    pub resend_after: Millis,
+    /// When the code is no longer good.
+    pub expires_at: Millis,
+}
+
+/// `POST /v1/registration`: proves the number and makes this device the account's primary one.
+/// Earlier devices of the account are removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterRequest {
+    /// The account.
+    pub number: String,
+    /// The one-time code.
+    pub code: String,
+    /// What people call the device, at most [`crate::limits::DEVICE_NAME_BYTES_MAX`] bytes.
+    pub name: String,
+    /// The device's Ed25519 public key: 32 bytes in base64.
+    pub identity_key: String,
+}
+
+/// The answer to [`RegisterRequest`], and to a renewal of the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// The account.
+    pub account: PhoneNumber,
+    /// The device, as the server named it.
+    pub device: DeviceId,
+    /// A JWT for `Authorization: Bearer` and for the socket.
+    pub token: String,
+    /// When the token is no longer good.
+    pub expires_at: Millis,
+}
+
+/// `GET /v1/devices`: the account's devices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Devices {
+    /// At most [`crate::limits::DEVICES_MAX`].
+    pub devices: Vec<Device>,
+}
+
+/// One device of the account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its id.
+    pub id: DeviceId,
+    /// What people call it.
+    pub name: String,
+    /// When it was registered.
+    pub registered_at: Millis,
+    /// Whether a socket of it is open.
+    pub connected: bool,
+    /// Whether it is the one that asks.
+    pub current: bool,
+}
+
+/// `GET /v1/usage`: what the account's work has cost today, in billed units, since midnight UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Requests to the account's object: upgrades, calls, alarms. Calls that it makes are counted
+    /// by the object that is called.
+    pub requests: u64,
+    /// Rows that the object wrote.
+    pub rows_written: u64,
+    /// WebSocket messages that its devices sent.
+    pub socket_messages: u64,
+    /// What was charged to the account, in billionths of a dollar.
+    pub spent: u64,
+    /// What may be charged in a day, likewise.
+    pub budget: u64,
+}
+
+/// `GET /v1/health`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `ok`.
+    pub status: String,
+    /// The server's version.
+    pub version: String,
+    /// The server's clock.
+    pub now: Millis,
+}
+
+/// The body of every answer that is not a success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What went wrong.
+    pub error: ErrorCode,
+    /// The same in a sentence, with what to do next. Not for programs.
+    pub message: String,
+    /// When to try again, in milliseconds from now. Also in the header `Retry-After`, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<Millis>,
+}

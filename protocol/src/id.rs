@@ -1,0 +1,127 @@
+//! The identifiers that travel. Each has one text form (lower-case hexadecimal) and one binary form
+//! (big-endian bytes); JSON carries the text, CBOR the bytes.
+
+use core::fmt;
+use core::str::FromStr;
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A text or byte string that is not an id of the expected kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected} lower-case hexadecimal digits")]
+pub struct IdError {
+    /// How many hexadecimal digits the text form has.
+    pub expected: usize,
+}
+
+/// The id of a message or receipt, made by the device that sends it.
+///
+/// Its first half names the *stream*: a random number that a device draws once for each
+/// conversation and each new local store. The second half counts within the stream, from 1. So one
+/// value is the deduplication key, the place in the order, and what shows a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId {
+    /// Which stream: random, 64 bits.
+    pub stream: u64,
+    /// Which message of the stream: 1, 2, 3 …
+    pub number: u64,
+}
+
+impl MessageId {
+    /// The number that this message directly follows, unless the frame says otherwise.
+    pub fn previous(self) -> u64 {
+        self.number.saturating_sub(1)
+    }
+
+    /// 16 bytes: stream, then number, both big-endian.
+    pub fn to_bytes(self) -> [u8; 16] {
+        (u128::from(self.stream) << 64 | u128::from(self.number)).to_be_bytes()
+    }
+
+    /// The reverse of [`MessageId::to_bytes`].
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let whole = u128::from_be_bytes(bytes);
+        Self { stream: (whole >> 64) as u64, number: whole as u64 }
+    }
+}
+
+/// One device of an account. The server draws it at random when the device registers, and never
+/// gives it out again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceId(pub u64);
+
+impl DeviceId {
+    /// 8 bytes, big-endian.
+    pub fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+
+    /// The reverse of [`DeviceId::to_bytes`].
+    pub fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(u64::from_be_bytes(bytes))
+    }
+}
+
+macro_rules! text_and_bytes {
+    ($name:ident, $bytes:literal) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&HEXLOWER.encode(&self.to_bytes()))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let error = IdError { expected: 2 * $bytes };
+                let bytes = HEXLOWER.decode(text.as_bytes()).or(Err(error))?;
+                bytes.try_into().map(Self::from_bytes).or(Err(error))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    serializer.collect_str(self)
+                } else {
+                    serializer.serialize_bytes(&self.to_bytes())
+                }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Visitor;
+                impl de::Visitor<'_> for Visitor {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        write!(f, "an id of {} bytes", $bytes)
+                    }
+
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$name, E> {
+                        text.parse().map_err(E::custom)
+                    }
+
+                    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<$name, E> {
+                        let length = bytes.len();
+                        let bytes = bytes.try_into();
+                        bytes
+                            .map($name::from_bytes)
+                            .or_else(|_| Err(E::invalid_length(length, &self)))
+                    }
+                }
+                if deserializer.is_human_readable() {
+                    deserializer.deserialize_str(Visitor)
+                } else {
+                    deserializer.deserialize_bytes(Visitor)
+                }
+            }
+        }
+    };
+}
+
+text_and_bytes!(MessageId, 16);
+text_and_bytes!(DeviceId, 8);

@@ -1,0 +1,29 @@
+//! The wire contract: what devices and the server say to each other, byte for byte.
+//!
+//! A WebSocket message is a *batch*, an array of *frames* in order, in one of two encodings of the
+//! same types ([`Encoding`]). HTTP carries what is not a conversation ([`http`]). What is decided
+//! about a frame is not here: the server's decisions are in `relay`, the client's in `client/core`.
+//!
+//! Everything here outlives a deploy: names and shapes only ever grow, and golden tests pin them.
+
+mod body;
+mod codec;
+mod error;
+mod frame;
+pub mod http;
+mod id;
+pub mod limits;
+mod number;
+
+pub use body::Body;
+pub use codec::{Batch, BatchError, Decoded, Encoding, WireMessage};
+pub use error::{ErrorCode, Fault};
+pub use frame::{
+    Ack, ClientFrame, Deliver, Drained, ErrorFrame, Goaway, Hello, Mark, Receipt, Receipted,
+    Refused, Send, Sent, ServerFrame,
+};
+pub use id::{DeviceId, IdError, MessageId};
+pub use number::{NumberError, PhoneNumber};
+
+/// Milliseconds since the Unix epoch. The server's clock unless a name says otherwise.
+pub type Millis = u64;

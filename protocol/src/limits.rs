@@ -1,0 +1,41 @@
+//! The limits that both sides know. What a deployment may set otherwise says so; the values here
+//! are the defaults.
+
+use crate::Millis;
+
+/// The longest body of a message, in bytes. Media goes through R2.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The most frames in one batch.
+pub const BATCH_FRAMES_MAX: usize = 256;
+/// The longest batch, in bytes: what arrives in one WebSocket message.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// The most ids in one `ack`, `receipt` or `sent` frame: as many as can be unacknowledged.
+pub const IDS_MAX: usize = UNACKNOWLEDGED_MAX;
+/// The most deliveries on one socket that the device has not acknowledged.
+pub const UNACKNOWLEDGED_MAX: usize = 256;
+/// The most messages that wait in one mailbox. Configurable.
+pub const QUEUE_MESSAGES_MAX: u64 = 20_000;
+/// The most bytes that wait in one mailbox. Configurable.
+pub const QUEUE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How long an undelivered message is kept: 30 days.
+pub const MESSAGE_LIFE: Millis = 30 * 24 * 60 * 60 * 1000;
+/// How long a message may be held in memory before it is committed: 1 second.
+pub const HOLD: Millis = 1000;
+/// Devices of one account.
+pub const DEVICES_MAX: usize = 5;
+/// The longest name of a device, in bytes of UTF-8.
+pub const DEVICE_NAME_BYTES_MAX: usize = 64;
+/// Sends of a device: this many at once. Configurable.
+pub const SEND_BURST: u32 = 60;
+/// Sends of a device: then this many a second. Configurable.
+pub const SENDS_PER_SECOND: u32 = 5;
+/// Digits of a one-time code.
+pub const CODE_DIGITS: usize = 6;
+/// How long a one-time code is good for: 10 minutes.
+pub const CODE_LIFE: Millis = 10 * 60 * 1000;
+/// How often a one-time code may be tried.
+pub const CODE_TRIES_MAX: u32 = 5;
+/// How long to wait before the second, third and each later code for a number.
+pub const CODE_RESEND: [Millis; 3] = [30 * 1000, 2 * 60 * 1000, 10 * 60 * 1000];
+/// How long a device token is good for: 90 days. A device renews it after half of that.
+pub const TOKEN_LIFE: Millis = 90 * 24 * 60 * 60 * 1000;
