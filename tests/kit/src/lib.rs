@@ -1,0 +1,15 @@
+//! Starts the real runtime and an SMS gateway on the loopback interface, and ends them.
+//!
+//! Invariant: nothing that is started here outlives the value that started it, nor the process:
+//! what is dropped is ended by its process id, and what is not dropped, because the process was
+//! killed, ends by itself when its standard input closes.
+
+mod bundle;
+mod directory;
+mod runtime;
+mod sms;
+
+pub use bundle::{build_worker, workspace_root};
+pub use directory::TempDir;
+pub use runtime::{LogLine, Options, Runtime, random_secret};
+pub use sms::{Behaviour, Sms, SmsGateway};

@@ -1,0 +1,464 @@
+//! The Worker in the real runtime, which can be killed and started again on the same storage.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use data_encoding::BASE64URL_NOPAD;
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::bundle::workspace_root;
+use crate::directory::TempDir;
+use crate::sms::SmsGateway;
+
+/// How long the runtime may take to start or to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Ports that no system gives to outgoing connections: a client that keeps trying to connect while
+/// the runtime is down can't be given the runtime's own port.
+const PORTS: std::ops::Range<u16> = 16_000..32_000;
+
+/// How to start the runtime.
+#[derive(Debug, Clone)]
+pub struct Options {
+    bundle: PathBuf,
+    storage: Option<PathBuf>,
+    port: u16,
+    vars: BTreeMap<String, Value>,
+    rate_limits: BTreeMap<String, u32>,
+    print_logs: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            bundle: workspace_root().join("worker/build"),
+            storage: None,
+            port: 0,
+            vars: BTreeMap::new(),
+            rate_limits: BTreeMap::new(),
+            print_logs: false,
+        }
+    }
+}
+
+impl Options {
+    /// The Worker as `cargo xtask build` left it, on a free port, with storage and secrets of its
+    /// own.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs the bundle in another directory.
+    #[must_use]
+    pub fn bundle(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.bundle = directory.into();
+        self
+    }
+
+    /// Keeps the storage in a directory that stays.
+    #[must_use]
+    pub fn storage(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.storage = Some(directory.into());
+        self
+    }
+
+    /// Listens on this TCP port; 0 is any free one.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Sets a variable or secret of the Worker, over what `wrangler.toml` says.
+    #[must_use]
+    pub fn var(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.vars.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Sends one-time codes to this gateway.
+    #[must_use]
+    pub fn sms(self, gateway: &SmsGateway) -> Self {
+        self.var("SMS_URL", gateway.url()).var("SMS_SECRET", gateway.secret())
+    }
+
+    /// Lets a rate-limit binding pass this many a period.
+    #[must_use]
+    pub fn rate_limit(mut self, binding: &str, limit: u32) -> Self {
+        self.rate_limits.insert(binding.to_owned(), limit);
+        self
+    }
+
+    /// Prints what the Worker logs, beside keeping it.
+    #[must_use]
+    pub fn print_logs(mut self) -> Self {
+        self.print_logs = true;
+        self
+    }
+}
+
+/// A line that the Worker or the runtime logged.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct LogLine {
+    /// `log`, `info`, `warn`, `error`, `debug`, or `runner` for the script that starts the runtime.
+    pub level: String,
+    /// What was logged: for the Worker's own lines, JSON.
+    pub message: String,
+}
+
+/// The Worker, running. Shared by reference: one thread may kill it while others talk to it.
+#[derive(Debug)]
+pub struct Runtime {
+    options: Mutex<Options>,
+    port: u16,
+    url: String,
+    running: Mutex<Option<Running>>,
+    logs: Arc<Mutex<Vec<LogLine>>>,
+    storage: PathBuf,
+    // Removed after the process has ended, since fields are dropped after `Drop::drop`.
+    directory: TempDir,
+}
+
+#[derive(Debug)]
+struct Running {
+    runner: Child,
+    input: Option<ChildStdin>,
+    readers: Vec<JoinHandle<()>>,
+    pid: u32,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    url: String,
+    pid: u32,
+}
+
+impl Runtime {
+    /// Starts the runtime and waits until it answers.
+    ///
+    /// # Errors
+    /// When the Worker is not built, the port is taken, or the runtime does not start.
+    pub fn start(mut options: Options) -> Result<Self> {
+        for name in ["TOKEN_KEY", "CODE_KEY", "SMS_SECRET"] {
+            if !options.vars.contains_key(name) {
+                options.vars.insert(name.to_owned(), random_secret()?.into());
+            }
+        }
+        let directory = TempDir::new()?;
+        let storage = options.storage.clone().unwrap_or_else(|| directory.path().join("storage"));
+        fs::create_dir_all(&storage)
+            .with_context(|| format!("cannot make {}", storage.display()))?;
+        let port = if options.port == 0 { free_port()? } else { options.port };
+        let runtime = Self {
+            options: Mutex::new(options),
+            port,
+            url: format!("http://127.0.0.1:{port}"),
+            running: Mutex::new(None),
+            logs: Arc::default(),
+            storage,
+            directory,
+        };
+        runtime.restart()?;
+        Ok(runtime)
+    }
+
+    /// `http://127.0.0.1:PORT`, the same over every restart.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The TCP port, the same over every restart.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where the Durable Objects are kept.
+    pub fn storage(&self) -> &Path {
+        &self.storage
+    }
+
+    /// A variable or secret that the Worker was started with.
+    pub fn var(&self, name: &str) -> Option<Value> {
+        lock(&self.options).vars.get(name).cloned()
+    }
+
+    /// The process id of workerd.
+    ///
+    /// # Errors
+    /// When it was killed and not started again.
+    pub fn workerd_pid(&self) -> Result<u32> {
+        let running = lock(&self.running);
+        Ok(running.as_ref().context("the runtime is not running")?.pid)
+    }
+
+    /// Ends the runtime with SIGKILL, as a power cut would, and returns when it is gone. What it had
+    /// not yet written is lost. Does nothing if it is not running.
+    ///
+    /// # Errors
+    /// When it cannot be ended.
+    pub fn kill(&self) -> Result<()> {
+        match lock(&self.running).take() {
+            Some(running) => running.kill(),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts the runtime on the same storage and port; kills it first if it is running.
+    ///
+    /// # Errors
+    /// As [`Runtime::start`].
+    pub fn restart(&self) -> Result<()> {
+        let mut running = lock(&self.running);
+        if let Some(previous) = running.take() {
+            previous.kill()?;
+        }
+        let options = lock(&self.options).clone();
+        let input = self.runner_input(&options)?;
+        let files = self.directory.path();
+        *running = Some(Running::start(&input, files, &self.logs, options.print_logs)?);
+        Ok(())
+    }
+
+    /// As [`Runtime::restart`], with another build of the Worker from now on: a deploy.
+    ///
+    /// # Errors
+    /// As [`Runtime::start`].
+    pub fn restart_with(&self, bundle: impl Into<PathBuf>) -> Result<()> {
+        lock(&self.options).bundle = bundle.into();
+        self.restart()
+    }
+
+    /// What the Worker logged up to now, over every restart.
+    pub fn logs(&self) -> Vec<LogLine> {
+        lock(&self.logs).clone()
+    }
+
+    /// The processor time that workerd used since it was started, in microseconds, in steps of the
+    /// kernel's clock tick (10 ms). Linux only.
+    ///
+    /// # Errors
+    /// When it is not running, or on another system.
+    pub fn cpu_micros(&self) -> Result<u64> {
+        let path = format!("/proc/{}/stat", self.workerd_pid()?);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        // The second field is the program's name in parentheses, and may hold anything.
+        let (_, fields) = text.rsplit_once(") ").context("no fields")?;
+        let ticks: u64 = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(str::parse::<u64>)
+            .sum::<Result<u64, _>>()
+            .with_context(|| format!("cannot understand {path}"))?;
+        Ok(ticks * 1_000_000 / rustix::param::clock_ticks_per_second())
+    }
+
+    /// The memory of workerd, resident, in bytes. Linux only.
+    ///
+    /// # Errors
+    /// When it is not running, or on another system.
+    pub fn rss_bytes(&self) -> Result<u64> {
+        let path = format!("/proc/{}/statm", self.workerd_pid()?);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let pages: u64 = text
+            .split(' ')
+            .nth(1)
+            .and_then(|field| field.parse().ok())
+            .with_context(|| format!("cannot understand {path}"))?;
+        Ok(pages * u64::try_from(rustix::param::page_size())?)
+    }
+
+    fn runner_input(&self, options: &Options) -> Result<Value> {
+        let path = workspace_root().join("wrangler.toml");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let table: toml::Table = toml::from_str(&text)?;
+        let mut config = serde_json::to_value(table)?;
+        let limits = config.get_mut("ratelimits").and_then(Value::as_array_mut);
+        for binding in limits.into_iter().flatten() {
+            let name = binding.get("name").and_then(Value::as_str).unwrap_or_default();
+            if let (Some(limit), Some(simple)) =
+                (options.rate_limits.get(name).copied(), binding.get_mut("simple"))
+            {
+                if let Some(object) = simple.as_object_mut() {
+                    object.insert("limit".to_owned(), limit.into());
+                }
+            }
+        }
+        if !options.bundle.join("index.js").is_file() {
+            bail!("there is no Worker in {}: run `cargo xtask build`", options.bundle.display());
+        }
+        Ok(json!({
+            "bundle": options.bundle,
+            "config": config,
+            "vars": options.vars,
+            "storage": self.storage,
+            "port": self.port,
+        }))
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(running) = lock(&self.running).take()
+            && let Err(error) = running.stop()
+        {
+            eprintln!("cannot end the runtime: {error:#}");
+        }
+    }
+}
+
+impl Running {
+    fn start(
+        input: &Value,
+        files: &Path,
+        logs: &Arc<Mutex<Vec<LogLine>>>,
+        print: bool,
+    ) -> Result<Self> {
+        let root = workspace_root();
+        let packaged = root.join("node_modules/.bin/node");
+        let node = if packaged.exists() { packaged } else { PathBuf::from("node") };
+        let mut runner = Command::new(node)
+            .arg(root.join("worker/js/run.mjs"))
+            .current_dir(&root)
+            .env("TMPDIR", files)
+            // An interrupt from the terminal is for us: we end the runtime in order.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot start Node: run `cargo xtask build`")?;
+        let (sender, receiver) = channel();
+        let keep = Keeper { logs: Arc::clone(logs), print };
+        let mut readers = Vec::new();
+        if let Some(output) = runner.stdout.take() {
+            let keep = keep.clone();
+            readers.push(thread::spawn(move || keep.read_lines(output, Some(&sender))));
+        }
+        if let Some(errors) = runner.stderr.take() {
+            readers.push(thread::spawn(move || keep.read_lines(errors, None)));
+        }
+        let mut stdin = runner.stdin.take();
+        if let Some(stdin) = &mut stdin {
+            writeln!(stdin, "{input}").context("cannot tell the runtime what to run")?;
+        }
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(ready) if input.get("port") == Some(&Value::from(port_of(&ready.url))) => {
+                Ok(Self { runner, input: stdin, readers, pid: ready.pid })
+            }
+            outcome => {
+                drop(stdin);
+                if matches!(outcome, Err(RecvTimeoutError::Timeout)) {
+                    runner.kill()?;
+                }
+                let status = runner.wait()?;
+                for reader in readers {
+                    reader.join().map_err(|_| anyhow!("a reader panicked"))?;
+                }
+                let said: Vec<_> = lock(logs).iter().rev().take(20).cloned().collect();
+                let said: Vec<_> = said.iter().rev().map(|line| line.message.as_str()).collect();
+                bail!("the runtime did not start ({status}): {}", said.join("\n"))
+            }
+        }
+    }
+
+    /// Ends workerd; the runner notices and ends by itself.
+    fn kill(self) -> Result<()> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("no process id")?;
+        // It can have ended by itself meanwhile.
+        let _ = kill_process(pid, Signal::KILL);
+        self.wait()
+    }
+
+    fn stop(mut self) -> Result<()> {
+        drop(self.input.take());
+        self.wait()
+    }
+
+    /// Waits until the runner has ended, and so workerd before it.
+    fn wait(mut self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.runner.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                self.runner.kill()?;
+                self.runner.wait()?;
+                bail!("the runner did not end within {} s and was killed", PATIENCE.as_secs());
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        for reader in self.readers {
+            reader.join().map_err(|_| anyhow!("a reader panicked"))?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone)]
+struct Keeper {
+    logs: Arc<Mutex<Vec<LogLine>>>,
+    print: bool,
+}
+
+impl Keeper {
+    /// Keeps every line until the other end closes. The first that says so announces readiness.
+    fn read_lines(&self, stream: impl std::io::Read, ready: Option<&Sender<Ready>>) {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if let Some(sender) = ready {
+                if let Ok(message) = serde_json::from_str::<Ready>(&line) {
+                    // Nobody listens any more if starting took too long.
+                    let _ = sender.send(message);
+                    continue;
+                }
+            }
+            let line = serde_json::from_str(&line)
+                .unwrap_or_else(|_| LogLine { level: "runner".to_owned(), message: line });
+            if self.print {
+                eprintln!("{}", line.message);
+            }
+            lock(&self.logs).push(line);
+        }
+    }
+}
+
+/// 32 random bytes in base64url, as every secret of the Worker is.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn random_secret() -> Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("no randomness: {error}"))?;
+    Ok(BASE64URL_NOPAD.encode(&bytes))
+}
+
+fn free_port() -> Result<u16> {
+    for _ in 0..100 {
+        let mut bytes = [0; 2];
+        getrandom::fill(&mut bytes).map_err(|error| anyhow!("no randomness: {error}"))?;
+        let port = PORTS.start + u16::from_le_bytes(bytes) % (PORTS.end - PORTS.start);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free TCP port was found on the loopback interface")
+}
+
+fn port_of(url: &str) -> u16 {
+    url.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_default()
+}
+
+/// A panic elsewhere must not keep the processes from being ended.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
