@@ -2,7 +2,8 @@
 //!
 //! A batch is decoded frame by frame: bytes that are no batch at all are refused whole
 //! ([`BatchError`]), a frame that is wrong or unknown is reported in its place ([`Decoded`]) and the
-//! others stand. Nothing here recurses into what it doesn't know, so depth costs no stack.
+//! others stand. Nothing here recurses into what it doesn't know, so depth costs no stack, and
+//! nothing is allocated for what a message announces but doesn't hold.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -11,6 +12,7 @@ use serde::de::{self, IgnoredAny, SeqAccess};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use crate::cbor::item_length;
 use crate::frame::KnownOrNot;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_FRAMES_MAX};
 use crate::{ClientFrame, ErrorCode, MessageId, ServerFrame};
@@ -180,29 +182,29 @@ where
 
 /// Splits a CBOR array into the bytes of its items.
 fn cbor_frames(bytes: &[u8]) -> Result<Vec<&[u8]>, BatchError> {
+    const BREAK: u8 = 0xff;
     let malformed = BatchError::Malformed;
     let mut decoder = minicbor::Decoder::new(bytes);
     let length = decoder.array().or(Err(malformed))?;
     if length.is_some_and(|length| length > BATCH_FRAMES_MAX as u64) {
         return Err(BatchError::TooMany);
     }
+    let mut rest = bytes.get(decoder.position()..).ok_or(malformed)?;
     let mut frames = Vec::new();
     loop {
-        match length {
-            Some(length) if frames.len() as u64 == length => break,
-            Some(_) => {}
-            None if decoder.datatype().or(Err(malformed))? == minicbor::data::Type::Break => {
-                decoder.skip().or(Err(malformed))?;
-                break;
-            }
-            None if frames.len() == BATCH_FRAMES_MAX => return Err(BatchError::TooMany),
-            None => {}
+        match (length, rest) {
+            (Some(length), []) if frames.len() as u64 == length => return Ok(frames),
+            (Some(length), _) if frames.len() as u64 == length => return Err(malformed),
+            (None, [BREAK]) => return Ok(frames),
+            (None, [BREAK, ..]) => return Err(malformed),
+            (None, _) if frames.len() == BATCH_FRAMES_MAX => return Err(BatchError::TooMany),
+            _ => {}
         }
-        let start = decoder.position();
-        decoder.skip().or(Err(malformed))?;
-        frames.push(bytes.get(start..decoder.position()).ok_or(malformed)?);
+        let frame = item_length(rest).and_then(|length| rest.split_at_checked(length));
+        let (frame, after) = frame.ok_or(malformed)?;
+        frames.push(frame);
+        rest = after;
     }
-    if decoder.position() == bytes.len() { Ok(frames) } else { Err(malformed) }
 }
 
 /// A JSON array of at most [`BATCH_FRAMES_MAX`] items; `None` when there are more.

@@ -1,7 +1,9 @@
 //! The closed set of error codes, shared by the socket and HTTP. `docs/errors.md` has a section for
 //! each; a test compares the two.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::shape;
 
 /// Whose fault an error is, and so who can mend it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub enum Fault {
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal, $fault:ident;)*) => {
         /// What went wrong. On the wire it is the snake-case text.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[non_exhaustive]
         pub enum ErrorCode {
             $($(#[$doc])* #[serde(rename = $text)] $name,)*
@@ -40,6 +42,15 @@ macro_rules! codes {
             /// Whose fault it is.
             pub fn fault(self) -> Fault {
                 match self { $(Self::$name => Fault::$fault,)* }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for ErrorCode {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                shape::name(deserializer, |text| match text {
+                    $($text => Some(Self::$name),)*
+                    _ => None,
+                })
             }
         }
     };

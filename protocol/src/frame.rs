@@ -9,6 +9,7 @@ use serde::de::{self, IgnoredAny, MapAccess};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::shape::{self, Fields};
 use crate::{Body, DeviceId, ErrorCode, MessageId, Millis, PhoneNumber};
 
 fn is_false(value: &bool) -> bool {
@@ -30,7 +31,7 @@ pub struct Send {
     pub chained: bool,
     /// The number of the message that it follows in its stream, where that is not the one before:
     /// the numbers between were refused for good.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "shape::after", skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
 }
 
@@ -46,11 +47,12 @@ impl Send {
 pub struct Ack {
     /// The ids of `deliver` and `receipt` frames, in any order, at most
     /// [`crate::limits::IDS_MAX`]. Ids that were not delivered to this device change nothing.
+    #[serde(deserialize_with = "shape::list")]
     pub ids: Vec<MessageId>,
 }
 
 /// What became of a message at its recipient. Each mark implies the ones before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
     /// A device has it. Said by the server only.
@@ -61,6 +63,17 @@ pub enum Mark {
     Played,
 }
 
+impl<'de> Deserialize<'de> for Mark {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        shape::name(deserializer, |text| match text {
+            "delivered" => Some(Self::Delivered),
+            "read" => Some(Self::Read),
+            "played" => Some(Self::Played),
+            _ => None,
+        })
+    }
+}
+
 /// Device to server: these messages were read or played. Answered by [`Sent`] or [`Refused`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -69,6 +82,7 @@ pub struct Receipt {
     /// Who sent the messages.
     pub to: PhoneNumber,
     /// Which messages.
+    #[serde(deserialize_with = "shape::list")]
     pub ids: Vec<MessageId>,
     /// [`Mark::Read`] or [`Mark::Played`].
     pub mark: Mark,
@@ -92,6 +106,7 @@ pub struct Hello {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sent {
     /// The ids of `send` and `receipt` frames.
+    #[serde(deserialize_with = "shape::list")]
     pub ids: Vec<MessageId>,
     /// When the recipient's mailbox took them.
     pub at: Millis,
@@ -101,6 +116,7 @@ pub struct Sent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// The ids of `send` and `receipt` frames.
+    #[serde(deserialize_with = "shape::list")]
     pub ids: Vec<MessageId>,
     /// Why.
     pub code: ErrorCode,
@@ -123,7 +139,7 @@ pub struct Deliver {
     /// Opaque to the server.
     pub body: Body,
     /// As in [`Send`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "shape::after", skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
 }
 
@@ -135,6 +151,7 @@ pub struct Receipted {
     /// The account that the messages went to.
     pub from: PhoneNumber,
     /// Which messages.
+    #[serde(deserialize_with = "shape::list")]
     pub ids: Vec<MessageId>,
     /// What became of them.
     pub mark: Mark,
@@ -187,13 +204,28 @@ macro_rules! frames {
             }
         }
 
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                match KnownOrNot::deserialize(deserializer)? {
+                    KnownOrNot::Known(frame) => Ok(frame),
+                    KnownOrNot::Unknown => Err(de::Error::custom("a frame of an unknown kind")),
+                }
+            }
+        }
+
         impl<'de> Deserialize<'de> for KnownOrNot<$name> {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                #[derive(Deserialize)]
                 enum Kind {
-                    $(#[serde(rename = $text)] $kind,)*
-                    #[serde(other)]
+                    $($kind,)*
                     Other,
+                }
+                impl<'de> Deserialize<'de> for Kind {
+                    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                        shape::name(deserializer, |text| match text {
+                            $($text => Some(Self::$kind),)*
+                            _ => Some(Self::Other),
+                        })
+                    }
                 }
                 struct Visitor;
                 impl<'de> de::Visitor<'de> for Visitor {
@@ -206,7 +238,10 @@ macro_rules! frames {
                     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                         let kind = map.next_key()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
                         let frame = match kind {
-                            $(Kind::$kind => KnownOrNot::Known($name::$kind(map.next_value()?)),)*
+                            $(Kind::$kind => {
+                                let Fields(fields) = map.next_value()?;
+                                KnownOrNot::Known($name::$kind(fields))
+                            })*
                             Kind::Other => {
                                 map.next_value::<IgnoredAny>()?;
                                 KnownOrNot::Unknown

@@ -7,6 +7,8 @@ use core::str::FromStr;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::limits::MESSAGE_NUMBER_MAX;
+
 /// A text or byte string that is not an id of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected} lower-case hexadecimal digits")]
@@ -18,8 +20,9 @@ pub struct IdError {
 /// The id of a message or receipt, made by the device that sends it.
 ///
 /// Its first half names the *stream*: a random number that a device draws once for each
-/// conversation and each new local store. The second half counts within the stream, from 1. So one
-/// value is the deduplication key, the place in the order, and what shows a gap.
+/// conversation and each new local store. The second half counts within the stream, from 1 to
+/// [`MESSAGE_NUMBER_MAX`]; the wire takes no other. So one value is the deduplication key, the
+/// place in the order, and what shows a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId {
     /// Which stream: random, 64 bits.
@@ -64,7 +67,7 @@ impl DeviceId {
 }
 
 macro_rules! text_and_bytes {
-    ($name:ident, $bytes:literal) => {
+    ($name:ident, $bytes:literal, $valid:expr) => {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&HEXLOWER.encode(&self.to_bytes()))
@@ -113,15 +116,17 @@ macro_rules! text_and_bytes {
                             .or_else(|_| Err(E::invalid_length(length, &self)))
                     }
                 }
-                if deserializer.is_human_readable() {
+                let id = if deserializer.is_human_readable() {
                     deserializer.deserialize_str(Visitor)
                 } else {
                     deserializer.deserialize_bytes(Visitor)
-                }
+                }?;
+                let valid: fn(&$name) -> bool = $valid;
+                if valid(&id) { Ok(id) } else { Err(de::Error::custom("an id out of range")) }
             }
         }
     };
 }
 
-text_and_bytes!(MessageId, 16);
-text_and_bytes!(DeviceId, 8);
+text_and_bytes!(MessageId, 16, |id| (1..=MESSAGE_NUMBER_MAX).contains(&id.number));
+text_and_bytes!(DeviceId, 8, |_| true);

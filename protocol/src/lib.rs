@@ -7,6 +7,7 @@
 //! Everything here outlives a deploy: names and shapes only ever grow, and golden tests pin them.
 
 mod body;
+mod cbor;
 mod codec;
 mod error;
 mod frame;
@@ -14,6 +15,8 @@ pub mod http;
 mod id;
 pub mod limits;
 mod number;
+mod shape;
+mod writer;
 
 pub use body::Body;
 pub use codec::{Batch, BatchError, Decoded, Encoding, WireMessage};
@@ -24,6 +27,7 @@ pub use frame::{
 };
 pub use id::{DeviceId, IdError, MessageId};
 pub use number::{NumberError, PhoneNumber};
+pub use writer::{BatchWriter, frame_to_cbor, frames_from_cbor};
 
 /// Milliseconds since the Unix epoch. The server's clock unless a name says otherwise.
 pub type Millis = u64;

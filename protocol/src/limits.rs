@@ -11,6 +11,9 @@ pub const BATCH_FRAMES_MAX: usize = 256;
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// The most ids in one `ack`, `receipt` or `sent` frame: as many as can be unacknowledged.
 pub const IDS_MAX: usize = UNACKNOWLEDGED_MAX;
+/// The highest number in a stream: 2^53 - 1, so that `after` survives a trip through a JavaScript
+/// number, and any number through an SQL integer.
+pub const MESSAGE_NUMBER_MAX: u64 = (1 << 53) - 1;
 /// The most deliveries on one socket that the device has not acknowledged.
 pub const UNACKNOWLEDGED_MAX: usize = 256;
 /// The most messages that wait in one mailbox. Configurable.

@@ -1,0 +1,365 @@
+//! Every frame and every HTTP body, byte for byte, as it is written and as it is read.
+//!
+//! What breaks when one of these fails: devices in the field, which are not updated with the
+//! server; messages that wait in mailboxes, which are stored as frames in CBOR; clients that others
+//! wrote from `docs/protocol.md`; and the documents that the server serves about itself. So a
+//! vector is never changed. A field is added as one that may be absent, with a vector of its own,
+//! and the vectors without it stay as they are.
+//!
+//! The vectors are files (`golden/*.json`), so that programs in other languages can read them:
+//! `tests/conformance` does. The values that they stand for are here.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use data_encoding::HEXLOWER;
+use estafette_protocol::http::{
+    CodeRequest, CodeSent, Device, Devices, Health, Problem, RegisterRequest, Registered, Usage,
+};
+use estafette_protocol::limits::MESSAGE_NUMBER_MAX;
+use estafette_protocol::{
+    Ack, Batch, BatchError, BatchWriter, Body, ClientFrame, Decoded, Deliver, DeviceId, Drained,
+    Encoding, ErrorCode, ErrorFrame, Fault, Goaway, Hello, IdError, Mark, MessageId, NumberError,
+    PhoneNumber, Receipt, Receipted, Refused, Send, Sent, ServerFrame, WireMessage, frame_to_cbor,
+    frames_from_cbor,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+const STREAM: u64 = 0xa1b2_c3d4_e5f6_0718;
+/// 2025-10-09 08:53:20 UTC.
+const AT: u64 = 1_760_000_000_000;
+
+fn id(number: u64) -> MessageId {
+    MessageId { stream: STREAM, number }
+}
+
+fn alice() -> PhoneNumber {
+    "+33612345678".parse().unwrap()
+}
+
+fn bob() -> PhoneNumber {
+    "+4915112345678".parse().unwrap()
+}
+
+fn device() -> DeviceId {
+    DeviceId(0x0f1e_2d3c_4b5a_6978)
+}
+
+fn send(chained: bool, after: Option<u64>) -> ClientFrame {
+    ClientFrame::Send(Send { id: id(7), to: bob(), body: Body(b"hello".to_vec()), chained, after })
+}
+
+fn read(mark: Mark) -> ClientFrame {
+    ClientFrame::Receipt(Receipt { id: id(1), to: bob(), ids: vec![id(5), id(6)], mark })
+}
+
+fn deliver(after: Option<u64>) -> ServerFrame {
+    let body = Body(b"hello".to_vec());
+    ServerFrame::Deliver(Deliver {
+        id: id(7),
+        from: alice(),
+        device: device(),
+        at: AT,
+        body,
+        after,
+    })
+}
+
+fn receipted(mark: Mark) -> ServerFrame {
+    ServerFrame::Receipt(Receipted { id: id(9), from: bob(), ids: vec![id(7)], mark, at: AT })
+}
+
+fn client_batches() -> Vec<(&'static str, Vec<ClientFrame>)> {
+    let extreme = Send {
+        id: MessageId { stream: u64::MAX, number: MESSAGE_NUMBER_MAX },
+        to: "+999999999999999".parse().unwrap(),
+        body: Body((0..=255).collect()),
+        chained: true,
+        after: Some(MESSAGE_NUMBER_MAX - 1),
+    };
+    let least = Send {
+        id: MessageId { stream: 0, number: 1 },
+        to: "+1000000".parse().unwrap(),
+        body: Body::default(),
+        chained: false,
+        after: None,
+    };
+    vec![
+        ("send", vec![send(false, None)]),
+        ("send, chained", vec![send(true, None)]),
+        ("send, after", vec![send(false, Some(4))]),
+        ("send, chained after", vec![send(true, Some(4))]),
+        ("send, least", vec![ClientFrame::Send(least)]),
+        ("send, extreme", vec![ClientFrame::Send(extreme)]),
+        ("ack", vec![ClientFrame::Ack(Ack { ids: vec![id(1), id(2), id(3)] })]),
+        ("ack, nothing", vec![ClientFrame::Ack(Ack { ids: vec![] })]),
+        ("receipt, read", vec![read(Mark::Read)]),
+        ("receipt, played", vec![read(Mark::Played)]),
+        ("client batch", vec![send(false, None), ClientFrame::Ack(Ack { ids: vec![id(2)] })]),
+        ("client batch, empty", vec![]),
+    ]
+}
+
+fn server_batches() -> Vec<(&'static str, Vec<ServerFrame>)> {
+    let hello = Hello { account: alice(), device: device(), now: AT, waiting: 3 };
+    let refused = |retry_after, code| {
+        ServerFrame::Refused(Refused { ids: vec![id(7), id(8)], code, retry_after })
+    };
+    let goaway = |retry_after, code| ServerFrame::Goaway(Goaway { code, retry_after });
+    let error = |index, code| ServerFrame::Error(ErrorFrame { code, index });
+    vec![
+        ("hello", vec![ServerFrame::Hello(hello)]),
+        ("sent", vec![ServerFrame::Sent(Sent { ids: vec![id(7), id(8)], at: AT })]),
+        ("refused", vec![refused(None, ErrorCode::OutOfOrder)]),
+        ("refused, retry after", vec![refused(Some(1500), ErrorCode::RateLimited)]),
+        ("deliver", vec![deliver(None)]),
+        ("deliver, after", vec![deliver(Some(4))]),
+        ("receipt, delivered", vec![receipted(Mark::Delivered)]),
+        ("receipt from server, read", vec![receipted(Mark::Read)]),
+        ("receipt from server, played", vec![receipted(Mark::Played)]),
+        ("drained", vec![ServerFrame::Drained(Drained {})]),
+        ("goaway", vec![goaway(None, ErrorCode::Replaced)]),
+        ("goaway, retry after", vec![goaway(Some(60_000), ErrorCode::RateLimited)]),
+        ("error", vec![error(None, ErrorCode::Malformed)]),
+        ("error, index", vec![error(Some(2), ErrorCode::UnknownFrame)]),
+        ("server batch", vec![deliver(None), ServerFrame::Drained(Drained {})]),
+    ]
+}
+
+#[derive(Deserialize)]
+struct Vector {
+    name: String,
+    from: String,
+    json: Box<RawValue>,
+    cbor: String,
+}
+
+/// Compares one side's batches with the vectors, and returns how many there were.
+fn compare<F>(
+    vectors: &[Vector],
+    from: &str,
+    batches: Vec<(&str, Vec<F>)>,
+    decode: fn(Encoding, &WireMessage) -> Result<Batch<F>, BatchError>,
+) where
+    F: Serialize + for<'de> Deserialize<'de> + Clone + PartialEq + Debug,
+{
+    let vectors: BTreeMap<_, _> =
+        vectors.iter().filter(|vector| vector.from == from).map(|v| (&*v.name, v)).collect();
+    assert_eq!(vectors.len(), batches.len(), "each vector has a value");
+    for (name, frames) in batches {
+        let text = WireMessage::Text(serde_json::to_string(&frames).unwrap());
+        let WireMessage::Binary(bytes) = Encoding::Cbor.encode(&frames) else { unreachable!() };
+        let hex = HEXLOWER.encode(&bytes);
+        let vector = vectors.get(name).unwrap_or_else(|| {
+            panic!("no vector for {name}:\n{text:?}\n{hex}");
+        });
+        assert_eq!(Encoding::Json.encode(&frames), text);
+        assert_eq!(text, WireMessage::Text(vector.json.get().to_owned()), "{name}");
+        assert_eq!(hex, vector.cbor, "{name}");
+
+        let decoded: Batch<F> = frames.iter().cloned().map(Decoded::Frame).collect();
+        let bytes = WireMessage::Binary(bytes);
+        assert_eq!(decode(Encoding::Json, &text).as_ref(), Ok(&decoded), "{name}");
+        assert_eq!(decode(Encoding::Cbor, &bytes).as_ref(), Ok(&decoded), "{name}");
+
+        for (encoding, whole) in [(Encoding::Json, &text), (Encoding::Cbor, &bytes)] {
+            let mut writer = BatchWriter::new(encoding);
+            frames.iter().for_each(|frame| writer.push(frame));
+            assert_eq!(writer.finish(), *whole, "{name}, frame by frame");
+        }
+        let stored: Vec<u8> = frames.iter().flat_map(frame_to_cbor).collect();
+        let mut writer = BatchWriter::new(Encoding::Cbor);
+        writer.push_cbor(frames.len(), &stored);
+        assert_eq!(writer.finish(), bytes, "{name}, from stored frames");
+        assert_eq!(frames_from_cbor(frames.len(), &stored), Some(frames), "{name}");
+    }
+}
+
+#[test]
+fn frames_are_as_pinned() {
+    let vectors: Vec<Vector> = serde_json::from_str(include_str!("golden/frames.json")).unwrap();
+    compare(&vectors, "device", client_batches(), Encoding::decode_client);
+    compare(&vectors, "server", server_batches(), Encoding::decode_server);
+}
+
+#[derive(Deserialize)]
+struct Document {
+    name: String,
+    json: Box<RawValue>,
+}
+
+#[derive(Default)]
+struct Documents(Vec<(String, String)>);
+
+impl Documents {
+    fn add<T: Serialize + DeserializeOwned + PartialEq + Debug>(&mut self, name: &str, value: T) {
+        let text = serde_json::to_string(&value).unwrap();
+        assert_eq!(serde_json::from_str::<T>(&text).unwrap(), value);
+        self.0.push((name.to_owned(), text));
+    }
+}
+
+#[test]
+fn http_bodies_are_as_pinned() {
+    let vectors: Vec<Document> = serde_json::from_str(include_str!("golden/http.json")).unwrap();
+    let mut documents = Documents::default();
+    let number = alice().to_string();
+    documents.add("CodeRequest", CodeRequest { number: number.clone() });
+    documents.add("CodeSent", CodeSent { resend_after: 30_000, expires_at: AT + 600_000 });
+    documents.add(
+        "RegisterRequest",
+        RegisterRequest {
+            number,
+            code: "042137".to_owned(),
+            name: "Alice's télé".to_owned(),
+            identity_key: "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".to_owned(),
+        },
+    );
+    documents.add(
+        "Registered",
+        Registered {
+            account: alice(),
+            device: device(),
+            token: "eyJhbGciOiJFZERTQSJ9.e30.c2ln".to_owned(),
+            expires_at: AT + 7_776_000_000,
+        },
+    );
+    let entry = |id, name: &str, current: bool| Device {
+        id,
+        name: name.to_owned(),
+        registered_at: AT,
+        connected: !current,
+        current,
+    };
+    documents.add("Devices", Devices { devices: vec![] });
+    documents.add(
+        "Devices",
+        Devices { devices: vec![entry(device(), "télé", true), entry(DeviceId(1), "", false)] },
+    );
+    documents.add("Usage", Usage::default());
+    documents.add(
+        "Usage",
+        Usage { requests: 12, rows_written: 7, socket_messages: 90, spent: 8_580, budget: 1 << 40 },
+    );
+    let health = Health { status: "ok".to_owned(), version: "0.1.0".to_owned(), now: AT };
+    documents.add("Health", health);
+    let problem = |error, retry_after| Problem {
+        error,
+        message: "Say what to do next.".to_owned(),
+        retry_after,
+    };
+    documents.add("Problem", problem(ErrorCode::TokenExpired, None));
+    documents.add("Problem", problem(ErrorCode::RateLimited, Some(30_000)));
+
+    let pinned: Vec<_> =
+        vectors.iter().map(|vector| (vector.name.clone(), vector.json.get().to_owned())).collect();
+    assert_eq!(documents.0, pinned);
+}
+
+#[test]
+fn error_codes_are_as_pinned() {
+    use Fault::{Caller, Limit, Server};
+    let pinned = [
+        ("malformed", 400, Caller),
+        ("unknown_frame", 400, Caller),
+        ("too_large", 413, Caller),
+        ("too_many", 413, Caller),
+        ("invalid_number", 400, Caller),
+        ("not_found", 404, Caller),
+        ("method_not_allowed", 405, Caller),
+        ("upgrade_required", 426, Caller),
+        ("token_missing", 401, Caller),
+        ("token_invalid", 401, Caller),
+        ("token_expired", 401, Caller),
+        ("device_removed", 401, Caller),
+        ("wrong_code", 403, Caller),
+        ("code_expired", 403, Caller),
+        ("unregistered", 404, Caller),
+        ("out_of_order", 409, Caller),
+        ("rate_limited", 429, Limit),
+        ("budget_exhausted", 429, Limit),
+        ("mailbox_full", 429, Limit),
+        ("replaced", 409, Caller),
+        ("sms_unavailable", 502, Server),
+        ("unavailable", 503, Server),
+        ("internal", 500, Server),
+    ];
+    let codes: Vec<_> =
+        ErrorCode::ALL.iter().map(|code| (code.as_str(), code.status(), code.fault())).collect();
+    assert_eq!(codes, pinned);
+    for &code in ErrorCode::ALL {
+        let text = serde_json::to_string(&code).unwrap();
+        assert_eq!(text, format!("\"{}\"", code.as_str()));
+        assert_eq!(serde_json::from_str::<ErrorCode>(&text).unwrap(), code);
+    }
+}
+
+#[test]
+fn ids_have_one_text_and_one_binary_form() {
+    let message = id(7);
+    assert_eq!(message.to_string(), "a1b2c3d4e5f607180000000000000007");
+    assert_eq!(message.to_string().parse(), Ok(message));
+    assert_eq!(HEXLOWER.encode(&message.to_bytes()), message.to_string());
+    assert_eq!(MessageId::from_bytes(message.to_bytes()), message);
+    assert_eq!((id(1).previous(), id(7).previous()), (0, 6));
+
+    assert_eq!(device().to_string(), "0f1e2d3c4b5a6978");
+    assert_eq!(device().to_string().parse(), Ok(device()));
+    assert_eq!(HEXLOWER.encode(&device().to_bytes()), device().to_string());
+    assert_eq!(DeviceId::from_bytes(device().to_bytes()), device());
+
+    for wrong in
+        ["", "0F1E2D3C4B5A6978", "0f1e2d3c4b5a697", " 0f1e2d3c4b5a6978", "0x1e2d3c4b5a6978"]
+    {
+        assert_eq!(wrong.parse::<DeviceId>(), Err(IdError { expected: 16 }), "{wrong}");
+        assert_eq!(wrong.parse::<MessageId>(), Err(IdError { expected: 32 }), "{wrong}");
+    }
+}
+
+#[test]
+fn phone_numbers_have_one_text_form() {
+    assert_eq!(alice().to_string(), "+33612345678");
+    assert_eq!(alice().digits(), 33_612_345_678);
+    assert_eq!(PhoneNumber::from_digits(33_612_345_678), Ok(alice()));
+    for right in ["+1000000", "+999999999999999"] {
+        assert_eq!(right.parse::<PhoneNumber>().map(|n| n.to_string()).as_deref(), Ok(right));
+    }
+    let wrong = [
+        "",
+        "+",
+        "33612345678",
+        "0033612345678",
+        "+0612345678",
+        "+123456",
+        "+1234567890123456",
+        "+33 612345678",
+        "+33-612345678",
+        "++3361234567",
+        "+3361234567a",
+        "+٣٣٦١٢٣٤٥٦٧٨",
+        "+33612345678\n",
+    ];
+    for wrong in wrong {
+        assert_eq!(wrong.parse::<PhoneNumber>(), Err(NumberError), "{wrong}");
+    }
+    for wrong in [0, 999_999, 1_000_000_000_000_000, u64::MAX] {
+        assert_eq!(PhoneNumber::from_digits(wrong), Err(NumberError), "{wrong}");
+    }
+}
+
+#[test]
+fn subprotocols_are_as_pinned() {
+    for (encoding, name) in
+        [(Encoding::Json, "estafette.v1.json"), (Encoding::Cbor, "estafette.v1.cbor")]
+    {
+        assert_eq!(encoding.subprotocol(), name);
+        assert_eq!(Encoding::from_subprotocol(name), Some(encoding));
+    }
+    for wrong in ["", "estafette.v1", "estafette.v1.JSON", "estafette.v2.json", "estafette.token.x"]
+    {
+        assert_eq!(Encoding::from_subprotocol(wrong), None, "{wrong}");
+    }
+}
