@@ -1,1 +1,34 @@
-//! Under construction.
+//! The decisions of the server, one [`Mailbox`] for each account.
+//!
+//! A mailbox is a synchronous state machine over one SQL database. It has two entrances, what a
+//! device says ([`Mailbox::on_message`]) and what another mailbox asks ([`Mailbox::on_call`]), and
+//! one exit: the [`Effect`]s that the shell carries out, in order. Time, randomness and the answers
+//! to calls come in as arguments. Nothing awaits between a read and the write that depends on it.
+//!
+//! # Architecture invariant
+//!
+//! Built for wasm, this crate imports nothing: no clock, no randomness, no I/O. `cargo xtask check`
+//! proves it.
+
+mod account;
+mod bucket;
+mod config;
+mod effect;
+mod entry;
+mod lane;
+mod ledger;
+mod mailbox;
+mod outgoing;
+mod peer;
+mod queue;
+mod schema;
+mod session;
+pub mod sql;
+mod stream;
+
+pub use account::{AccountAnswer, AccountRequest};
+pub use config::Config;
+pub use effect::{Connect, Effect, Refusal, SocketId, Wake};
+pub use mailbox::Mailbox;
+pub use peer::{PeerAnswer, PeerItem, PeerMessage, PeerRequest, Verdict};
+pub use sql::{Sql, StorageError, Value};

@@ -1,0 +1,320 @@
+//! The account behind a number: proven by a one-time code, used by devices.
+//!
+//! The front Worker makes the code, sends it, and hands over only its keyed hash; it signs the tokens
+//! that are granted here. An answer to anyone but the account's own devices tells no more than whether
+//! a code may be sent.
+
+use estafette_protocol::http::{Device as DeviceInfo, Usage};
+use estafette_protocol::{DeviceId, ErrorCode, Millis, PhoneNumber, limits};
+use serde::{Deserialize, Serialize};
+
+use crate::effect::{Effect, Refusal};
+use crate::mailbox::{Device, Mailbox};
+use crate::peer::cbor;
+use crate::schema;
+use crate::sql::{Columns, Sql, StorageError, Value};
+
+/// Codes for one number in a day: more would only cost its owner patience and the operator money.
+const CODES_A_DAY: u64 = 10;
+const DAY: Millis = 24 * 60 * 60 * 1000;
+
+/// What the front Worker asks of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountRequest {
+    /// May a code be sent? If so, this is its keyed hash.
+    Code {
+        /// HMAC-SHA256 of number and code.
+        hash: [u8; 32],
+    },
+    /// Make this device the account's only one, if the code is right.
+    Register {
+        /// The account.
+        number: PhoneNumber,
+        /// The keyed hash of what was typed.
+        hash: [u8; 32],
+        /// Drawn at random by the front Worker.
+        device: DeviceId,
+        /// What people call it.
+        name: String,
+        /// Its Ed25519 public key.
+        identity_key: [u8; 32],
+    },
+    /// List the devices.
+    Devices {
+        /// The device in the token.
+        device: DeviceId,
+    },
+    /// Remove a device.
+    Remove {
+        /// The device in the token.
+        device: DeviceId,
+        /// The device to remove; it may be the same.
+        target: DeviceId,
+    },
+    /// May this device have a new token?
+    Renew {
+        /// The device in the token.
+        device: DeviceId,
+    },
+    /// What today's work has cost.
+    Usage {
+        /// The device in the token.
+        device: DeviceId,
+    },
+}
+
+/// The answer to an [`AccountRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountAnswer {
+    /// Send the code.
+    CodeTaken {
+        /// How long until another may be asked for.
+        resend_after: Millis,
+        /// When it is no longer good.
+        expires_at: Millis,
+    },
+    /// Sign a token for the device; or: it is removed.
+    Granted,
+    /// The devices.
+    Devices(Vec<DeviceInfo>),
+    /// Today's work.
+    Usage(Usage),
+    /// Refused; nothing has changed but the count of tries.
+    Refused {
+        /// Why.
+        code: ErrorCode,
+        /// When to try again.
+        retry_after: Option<Millis>,
+    },
+}
+
+cbor!(pub AccountRequest, AccountAnswer);
+
+impl From<Refusal> for AccountAnswer {
+    fn from(Refusal { code, retry_after }: Refusal) -> Self {
+        Self::Refused { code, retry_after }
+    }
+}
+
+/// The code that is on its way.
+struct Code {
+    hash: [u8; 32],
+    expires_at: Millis,
+    tries: u64,
+    sent: u64,
+    first_sent_at: Millis,
+    last_sent_at: Millis,
+}
+
+impl<S: Sql> Mailbox<S> {
+    /// The front Worker asks something of the account.
+    pub fn on_account(
+        &mut self,
+        now: Millis,
+        request: AccountRequest,
+    ) -> Result<(AccountAnswer, Vec<Effect>), StorageError> {
+        self.ledger.request(true);
+        let answer = match request {
+            AccountRequest::Code { hash } => self.on_code(now, hash)?,
+            AccountRequest::Register { number, hash, device, name, identity_key } => {
+                match self.check_code(now, hash)? {
+                    Ok(()) => self.register(now, number, device, name, identity_key)?,
+                    Err(refusal) => refusal.into(),
+                }
+            }
+            AccountRequest::Devices { device }
+            | AccountRequest::Remove { device, .. }
+            | AccountRequest::Renew { device }
+            | AccountRequest::Usage { device }
+                if self.device(device).is_none() =>
+            {
+                Refusal::from(ErrorCode::DeviceRemoved).into()
+            }
+            AccountRequest::Devices { device } => AccountAnswer::Devices(self.list(device)),
+            AccountRequest::Remove { target, .. } => self.remove(now, target)?,
+            AccountRequest::Renew { .. } => AccountAnswer::Granted,
+            AccountRequest::Usage { .. } => {
+                AccountAnswer::Usage(self.ledger.usage(now, self.config.daily_budget))
+            }
+        };
+        Ok((answer, self.finish(now)?))
+    }
+
+    fn on_code(&mut self, now: Millis, hash: [u8; 32]) -> Result<AccountAnswer, StorageError> {
+        schema::prepare(&self.sql)?;
+        let recent = self.code()?.filter(|code| now < code.first_sent_at + DAY);
+        let (sent, first_sent_at) =
+            recent.as_ref().map_or((0, now), |code| (code.sent, code.first_sent_at));
+        if let Some(code) = recent {
+            let wait = if code.sent >= CODES_A_DAY {
+                code.first_sent_at + DAY
+            } else {
+                code.last_sent_at + resend_after(code.sent)
+            };
+            if now < wait {
+                let retry_after = Some(wait - now);
+                return Ok(AccountAnswer::Refused { code: ErrorCode::RateLimited, retry_after });
+            }
+        }
+        let (sent, expires_at) = (sent + 1, now + limits::CODE_LIFE);
+        self.sql.run(
+            "INSERT OR REPLACE INTO code
+                (id, hash, expires_at, tries, sent, first_sent_at, last_sent_at)
+             VALUES (1, ?, ?, 0, ?, ?, ?)",
+            &[
+                hash.to_vec().into(),
+                expires_at.into(),
+                sent.into(),
+                first_sent_at.into(),
+                now.into(),
+            ],
+        )?;
+        if self.account.is_none() {
+            self.want_alarm(first_sent_at + DAY);
+        }
+        Ok(AccountAnswer::CodeTaken { resend_after: resend_after(sent), expires_at })
+    }
+
+    fn code(&self) -> Result<Option<Code>, StorageError> {
+        let query = "SELECT hash, expires_at, tries, sent, first_sent_at, last_sent_at FROM code";
+        let Some(row) = self.sql.run(query, &[])?.pop() else { return Ok(None) };
+        let mut columns = Columns::of(row);
+        Ok(Some(Code {
+            hash: columns.array()?,
+            expires_at: columns.integer()?,
+            tries: columns.integer()?,
+            sent: columns.integer()?,
+            first_sent_at: columns.integer()?,
+            last_sent_at: columns.integer()?,
+        }))
+    }
+
+    fn check_code(
+        &mut self,
+        now: Millis,
+        hash: [u8; 32],
+    ) -> Result<Result<(), Refusal>, StorageError> {
+        if !schema::upgrade(&self.sql)? {
+            return Ok(Err(ErrorCode::CodeExpired.into()));
+        }
+        let Some(code) = self.code()?.filter(|code| now < code.expires_at) else {
+            return Ok(Err(ErrorCode::CodeExpired.into()));
+        };
+        if code.tries >= u64::from(limits::CODE_TRIES_MAX) {
+            return Ok(Err(ErrorCode::CodeExpired.into()));
+        }
+        // Every byte is looked at: time must not tell how much was right.
+        let difference = code.hash.iter().zip(hash).fold(0, |all, (a, b)| all | (a ^ b));
+        if difference != 0 {
+            self.sql.run("UPDATE code SET tries = tries + 1", &[])?;
+            return Ok(Err(ErrorCode::WrongCode.into()));
+        }
+        Ok(Ok(()))
+    }
+
+    /// The number is proven: this device replaces all others, and inherits what waits for them.
+    fn register(
+        &mut self,
+        now: Millis,
+        number: PhoneNumber,
+        device: DeviceId,
+        name: String,
+        identity_key: [u8; 32],
+    ) -> Result<AccountAnswer, StorageError> {
+        self.commit_held(now)?;
+        let earlier = std::mem::take(&mut self.devices);
+        let cursor = earlier.iter().map(|device| device.cursor).max().unwrap_or(0);
+        for device in &earlier {
+            self.cut_off(device);
+        }
+        self.queue.inherit(0, cursor);
+        self.sql.transaction(|| {
+            // The count of codes stays for the day, the code itself is used up.
+            self.sql.run("UPDATE code SET expires_at = 0", &[])?;
+            self.sql.run("DELETE FROM device", &[])?;
+            self.sql.run(
+                "INSERT INTO account (id, number, registered_at) VALUES (1, ?, ?)
+                 ON CONFLICT (id) DO NOTHING",
+                &[number.digits().into(), now.into()],
+            )?;
+            self.sql.run(
+                "INSERT INTO device (slot, device, name, identity_key, registered_at, cursor)
+                 VALUES (0, ?, ?, ?, ?, ?)",
+                &[
+                    device.to_bytes().to_vec().into(),
+                    Value::Text(name.clone()),
+                    identity_key.to_vec().into(),
+                    now.into(),
+                    cursor.into(),
+                ],
+            )
+        })?;
+        self.account = Some(number);
+        self.devices.push(Device {
+            slot: 0,
+            id: device,
+            name,
+            registered_at: now,
+            cursor,
+            sends: Default::default(),
+            receipts: Default::default(),
+        });
+        Ok(AccountAnswer::Granted)
+    }
+
+    fn remove(&mut self, now: Millis, target: DeviceId) -> Result<AccountAnswer, StorageError> {
+        let Some(place) = self.devices.iter().position(|device| device.id == target) else {
+            return Ok(Refusal::from(ErrorCode::NotFound).into());
+        };
+        self.commit_held(now)?;
+        let device = self.devices.remove(place);
+        self.sql.run("DELETE FROM device WHERE slot = ?", &[u64::from(device.slot).into()])?;
+        self.cut_off(&device);
+        self.record()?;
+        Ok(AccountAnswer::Granted)
+    }
+
+    fn cut_off(&mut self, device: &Device) {
+        if let Some(socket) = self.socket_of(device.id) {
+            self.dismiss(socket, ErrorCode::DeviceRemoved);
+        }
+        self.queue.forget_device(device.slot);
+    }
+
+    fn list(&self, current: DeviceId) -> Vec<DeviceInfo> {
+        let devices = self.devices.iter().map(|device| DeviceInfo {
+            id: device.id,
+            name: device.name.clone(),
+            registered_at: device.registered_at,
+            connected: self.socket_of(device.id).is_some(),
+            current: device.id == current,
+        });
+        devices.collect()
+    }
+
+    /// Nobody registered: what is left of a code goes, and the object with it.
+    pub(crate) fn forget_code(&mut self, now: Millis) -> Result<(), StorageError> {
+        if !schema::upgrade(&self.sql)? {
+            return Ok(());
+        }
+        match self.code()? {
+            Some(code) if now < code.first_sent_at + DAY => {
+                self.want_alarm(code.first_sent_at + DAY);
+            }
+            _ => self.effects.push(Effect::Forget),
+        }
+        Ok(())
+    }
+}
+
+fn resend_after(sent: u64) -> Millis {
+    let [first, second, later] = limits::CODE_RESEND;
+    match sent {
+        0 => 0,
+        1 => first,
+        2 => second,
+        _ => later,
+    }
+}

@@ -1,0 +1,37 @@
+//! What a deployment may set. The defaults are the limits of the protocol.
+
+use estafette_protocol::{Millis, limits};
+
+/// The limits of a mailbox. Charges are in billionths of a dollar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// Sends of a device at once.
+    pub send_burst: u32,
+    /// Sends of a device a second, after the burst.
+    pub sends_per_second: u32,
+    /// Messages in the queue.
+    pub queue_messages_max: u64,
+    /// Bytes in the queue.
+    pub queue_bytes_max: u64,
+    /// How long an undelivered message is kept.
+    pub message_life: Millis,
+    /// How long a message is held in memory before it is committed.
+    pub hold: Millis,
+    /// What the account may be charged on one day. A row costs 1,000, an object request 150, so the
+    /// default of two cents is 20,000 rows or 133,000 requests.
+    pub daily_budget: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            send_burst: limits::SEND_BURST,
+            sends_per_second: limits::SENDS_PER_SECOND,
+            queue_messages_max: limits::QUEUE_MESSAGES_MAX,
+            queue_bytes_max: limits::QUEUE_BYTES_MAX,
+            message_life: limits::MESSAGE_LIFE,
+            hold: limits::HOLD,
+            daily_budget: 20_000_000,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What waits in a mailbox, without its body: enough to know who must have it, and who must be told.
+
+use estafette_protocol::{DeviceId, MessageId, Millis, PhoneNumber, ServerFrame};
+use serde::{Deserialize, Serialize};
+
+/// The place of an item in the mailbox. Grows; never used for two items while a device that may
+/// have seen the first is connected.
+pub(crate) type Position = u64;
+
+/// A set of devices, one bit for each slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Slots(u8);
+
+impl Slots {
+    pub(crate) fn insert(&mut self, slot: u8) {
+        self.0 |= 1 << slot;
+    }
+
+    pub(crate) fn remove(&mut self, slot: u8) {
+        self.0 &= !(1 << slot);
+    }
+
+    pub(crate) fn contains(self, slot: u8) -> bool {
+        self.0 & (1 << slot) != 0
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// What a page says of each of its items, beside the frame itself. Stored as CBOR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredEntry {
+    /// The distance to the position of the page.
+    pub(crate) offset: u64,
+    pub(crate) id: MessageId,
+    pub(crate) from: PhoneNumber,
+    /// The device that sent it; none for a receipt.
+    pub(crate) device: Option<DeviceId>,
+}
+
+/// Where the frame of an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In memory, and on the sockets of all devices. To be committed at `until`.
+    Held { frame: ServerFrame, until: Millis },
+    /// In the page at this position.
+    Page(Position),
+}
+
+/// One item that at least one device has not acknowledged, or of which the sender was not told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) id: MessageId,
+    pub(crate) from: PhoneNumber,
+    /// The device that sent it; none for a receipt, of which nobody is told.
+    pub(crate) device: Option<DeviceId>,
+    pub(crate) waiting: Slots,
+    /// The sender's mailbox knows that a device has it.
+    pub(crate) told: bool,
+    pub(crate) place: Place,
+}
+
+impl Entry {
+    /// Nothing is left to do for it.
+    pub(crate) fn is_done(&self) -> bool {
+        self.waiting.is_empty() && (self.told || self.device.is_none())
+    }
+}

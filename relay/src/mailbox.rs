@@ -1,0 +1,245 @@
+//! The mailbox of one account: who is connected, what waits, and the ways to other mailboxes.
+//!
+//! Invariants that this file and its two entrances guard:
+//! - *sent means safe*: a device is told `sent` only of what is stored, or acknowledged by every device
+//!   of the recipient;
+//! - an acknowledgement covers only what was put on a socket of the device that acknowledges;
+//! - what a step tells anyone, it has committed before: effects come after the writes;
+//! - nothing is armed while nothing is in flight.
+
+mod on_device;
+mod on_peer;
+mod on_time;
+
+use std::collections::BTreeMap;
+
+use estafette_protocol::{
+    DeviceId, ErrorCode, Goaway, MessageId, Millis, PhoneNumber, ServerFrame,
+};
+
+use crate::bucket::Bucket;
+use crate::config::Config;
+use crate::effect::{Effect, SocketId, Wake};
+use crate::entry::Position;
+use crate::lane::{Lane, LaneItem};
+use crate::ledger::Ledger;
+use crate::outgoing::Outgoing;
+use crate::queue::Queue;
+use crate::schema;
+use crate::session::{Attachment, Session};
+use crate::sql::{Columns, Sql, StorageError};
+use crate::stream::Streams;
+
+/// One device of the account.
+#[derive(Debug, Clone)]
+pub(crate) struct Device {
+    pub(crate) slot: u8,
+    pub(crate) id: DeviceId,
+    pub(crate) name: String,
+    pub(crate) registered_at: Millis,
+    /// Everything at or before it was acknowledged, and its senders told.
+    pub(crate) cursor: Position,
+    pub(crate) sends: Bucket,
+    pub(crate) receipts: Bucket,
+}
+
+/// The state machine of one account; see the crate's documentation.
+///
+/// An `Err` of any method means that the database failed: drop the mailbox and wake a new one.
+pub struct Mailbox<S> {
+    pub(crate) sql: S,
+    pub(crate) config: Config,
+    /// The account's number, once it was proven.
+    pub(crate) account: Option<PhoneNumber>,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) sessions: BTreeMap<SocketId, Session>,
+    pub(crate) queue: Queue,
+    pub(crate) streams: Streams,
+    pub(crate) lanes: BTreeMap<PhoneNumber, Lane>,
+    pub(crate) ledger: Ledger,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) effects: Vec<Effect>,
+    seed: u64,
+    minted: u64,
+    last_socket: u32,
+    timer: Option<Millis>,
+    alarm: Option<Millis>,
+}
+
+impl<S: Sql> Mailbox<S> {
+    /// Brings a mailbox into memory. Reads; writes only when the schema must be upgraded.
+    pub fn wake(sql: S, config: Config, wake: Wake) -> Result<Self, StorageError> {
+        let mut mailbox = Self {
+            sql,
+            config,
+            account: None,
+            devices: Vec::new(),
+            sessions: BTreeMap::new(),
+            queue: Queue::default(),
+            streams: Streams::default(),
+            lanes: BTreeMap::new(),
+            ledger: Ledger::default(),
+            outgoing: Outgoing::default(),
+            effects: Vec::new(),
+            seed: wake.seed,
+            minted: 0,
+            last_socket: 0,
+            timer: None,
+            alarm: wake.alarm,
+        };
+        if schema::upgrade(&mailbox.sql)? {
+            mailbox.load(&wake.sockets)?;
+        }
+        Ok(mailbox)
+    }
+
+    fn load(&mut self, sockets: &[Vec<u8>]) -> Result<(), StorageError> {
+        self.ledger = Ledger::load(&self.sql)?;
+        if let Some(row) = self.sql.run("SELECT number FROM account", &[])?.pop() {
+            let number = PhoneNumber::from_digits(Columns::of(row).integer()?);
+            self.account = Some(number.or(Err(StorageError::Row("the account's number")))?);
+        }
+        let query = "SELECT slot, device, name, registered_at, cursor FROM device ORDER BY slot";
+        for row in self.sql.run(query, &[])? {
+            let mut columns = Columns::of(row);
+            self.devices.push(Device {
+                slot: columns.integer()? as u8,
+                id: DeviceId::from_bytes(columns.array()?),
+                name: columns.text()?,
+                registered_at: columns.integer()?,
+                cursor: columns.integer()?,
+                sends: Bucket::default(),
+                receipts: Bucket::default(),
+            });
+        }
+        let attachments: Vec<_> =
+            sockets.iter().filter_map(|bytes| Attachment::decode(bytes)).collect();
+        let beyond = attachments.iter().map(|attachment| attachment.sent_through).max();
+        let cursors: Vec<_> =
+            self.devices.iter().map(|device| (device.slot, device.cursor)).collect();
+        self.queue = Queue::load(&self.sql, &cursors, beyond.unwrap_or(0))?;
+        for entry in self.queue.entries() {
+            if let Some(device) = entry.device {
+                self.streams.take((entry.from, device, entry.id.stream), entry.id.number);
+            }
+        }
+        for attachment in &attachments {
+            self.last_socket = self.last_socket.max(attachment.socket);
+            let Some(device) = self.device(attachment.device) else { continue };
+            let mut session = Session::resume(attachment, device.slot);
+            session.unacknowledged = self.queue.unacknowledged(session.slot, session.sent_through);
+            self.sessions.insert(SocketId(attachment.socket), session);
+        }
+        Ok(())
+    }
+
+    /// Gives the database back, as an eviction leaves it.
+    pub fn into_sql(self) -> S {
+        self.sql
+    }
+
+    /// How many messages and receipts are in the mailbox, held ones included.
+    pub fn waiting(&self) -> u64 {
+        self.queue.len()
+    }
+
+    pub(crate) fn device(&self, id: DeviceId) -> Option<&Device> {
+        self.devices.iter().find(|device| device.id == id)
+    }
+
+    pub(crate) fn device_mut(&mut self, id: DeviceId) -> Option<&mut Device> {
+        self.devices.iter_mut().find(|device| device.id == id)
+    }
+
+    pub(crate) fn socket_of(&self, device: DeviceId) -> Option<SocketId> {
+        let mut sessions = self.sessions.iter();
+        sessions.find(|(_, session)| session.device == device).map(|(&socket, _)| socket)
+    }
+
+    pub(crate) fn new_socket(&mut self) -> SocketId {
+        self.last_socket = self.last_socket.wrapping_add(1);
+        SocketId(self.last_socket)
+    }
+
+    /// A new id for a receipt that the mailbox makes itself.
+    pub(crate) fn mint(&mut self) -> MessageId {
+        self.minted += 1;
+        MessageId { stream: self.seed, number: self.minted }
+    }
+
+    /// Puts a frame on the socket of a device, if it has one.
+    pub(crate) fn tell(&mut self, device: DeviceId, frame: &ServerFrame) {
+        if let Some(socket) = self.socket_of(device) {
+            self.put(socket, frame);
+        }
+    }
+
+    pub(crate) fn put(&mut self, socket: SocketId, frame: &ServerFrame) {
+        if let Some(session) = self.sessions.get(&socket) {
+            self.outgoing.push(socket, session.encoding, frame);
+        }
+    }
+
+    pub(crate) fn post(&mut self, peer: PhoneNumber, item: LaneItem) {
+        self.lanes.entry(peer).or_default().waiting.push(item);
+    }
+
+    pub(crate) fn remember(&mut self, socket: SocketId) {
+        if let Some(session) = self.sessions.get(&socket) {
+            let attachment = session.attachment(socket).encode();
+            self.effects.push(Effect::Remember { socket, attachment });
+        }
+    }
+
+    /// Says goodbye on a socket and closes it.
+    pub(crate) fn dismiss(&mut self, socket: SocketId, code: ErrorCode) {
+        let close = match code {
+            ErrorCode::DeviceRemoved => 4001,
+            ErrorCode::Replaced => 4002,
+            _ => 4003,
+        };
+        self.put(socket, &ServerFrame::Goaway(Goaway { code, retry_after: None }));
+        self.outgoing.flush(socket, &mut self.effects);
+        self.effects.push(Effect::Close { socket, code: close, reason: code.as_str() });
+        self.sessions.remove(&socket);
+    }
+
+    /// Asks for the alarm at a time, unless one comes before.
+    pub(crate) fn want_alarm(&mut self, at: Millis) {
+        if self.alarm.is_none_or(|alarm| alarm > at) {
+            self.alarm = Some(at);
+            self.effects.push(Effect::Alarm(at));
+        }
+    }
+
+    /// Ends a step: what is to be told goes out, calls depart, the timer is set, the bill counted.
+    pub(crate) fn finish(&mut self, now: Millis) -> Result<Vec<Effect>, StorageError> {
+        if let Some(from) = self.account {
+            for (&to, lane) in &mut self.lanes {
+                if let Some(request) = lane.depart(from, to) {
+                    self.ledger.call();
+                    self.effects.push(Effect::Call { peer: to, request });
+                }
+            }
+            self.lanes.retain(|_, lane| !lane.is_idle());
+            self.ledger.settle(&self.sql, now, self.config.daily_budget)?;
+        }
+        let due = self.queue.held_until();
+        if due.is_none() != self.timer.is_none() {
+            let wait = due.map(|due| due.saturating_sub(now).min(self.config.hold));
+            self.effects.push(Effect::Timer(wait));
+        }
+        self.timer = due;
+        let mut effects = std::mem::take(&mut self.effects);
+        self.outgoing.drain(&mut effects);
+        Ok(effects)
+    }
+
+    pub(crate) fn timer_fired(&mut self) {
+        self.timer = None;
+    }
+
+    pub(crate) fn alarm_fired(&mut self) {
+        self.alarm = None;
+    }
+}

@@ -1,0 +1,260 @@
+//! The entrance for devices: a socket opens, says something, closes.
+
+use estafette_protocol::{
+    Ack, ClientFrame, Decoded, DeviceId, Drained, ErrorCode, ErrorFrame, Hello, Mark, MessageId,
+    Millis, PhoneNumber, Receipt, Refused, Send, ServerFrame, WireMessage, limits,
+};
+
+use super::Mailbox;
+use crate::effect::{Connect, Effect, Refusal, SocketId};
+use crate::entry::{Place, Position};
+use crate::lane::{Concern, LANE_ITEMS_MAX, LaneItem};
+use crate::peer::{PeerItem, PeerMessage};
+use crate::session::Session;
+use crate::sql::{Sql, StorageError};
+
+/// Batches of a device at once, and then a second: far over what an honest client needs.
+const BATCH_BURST: u32 = 600;
+const BATCHES_PER_SECOND: u32 = 100;
+/// Stored frames in one WebSocket message: half of what may be unacknowledged, so that the next are
+/// on their way while a device commits.
+const DRAIN_FRAMES: usize = limits::UNACKNOWLEDGED_MAX / 2;
+
+type Opened = Result<(SocketId, Vec<Effect>), Refusal>;
+
+impl<S: Sql> Mailbox<S> {
+    /// A device asks for a socket. On success the shell accepts it under the id given, and then
+    /// carries out the effects.
+    pub fn on_connect(&mut self, now: Millis, connect: Connect) -> Result<Opened, StorageError> {
+        self.ledger.request(true);
+        let known = self.account == Some(connect.account);
+        let Some(slot) = self.device(connect.device).map(|device| device.slot).filter(|_| known)
+        else {
+            return Ok(Err(ErrorCode::DeviceRemoved.into()));
+        };
+        if let Err(wait) = self.ledger.check(now, self.config.daily_budget) {
+            let code = ErrorCode::BudgetExhausted;
+            return Ok(Err(Refusal { code, retry_after: Some(wait) }));
+        }
+        if let Some(earlier) = self.socket_of(connect.device) {
+            self.commit_held(now)?;
+            self.dismiss(earlier, ErrorCode::Replaced);
+        }
+        let socket = self.new_socket();
+        let session = Session {
+            device: connect.device,
+            slot,
+            encoding: connect.encoding,
+            sent_through: 0,
+            unacknowledged: 0,
+            drained: false,
+            batches: Default::default(),
+        };
+        self.sessions.insert(socket, session);
+        let waiting = self.queue.waiting_for(slot);
+        let hello = Hello { account: connect.account, device: connect.device, now, waiting };
+        self.put(socket, &ServerFrame::Hello(hello));
+        self.remember(socket);
+        self.fill(socket)?;
+        Ok(Ok((socket, self.finish(now)?)))
+    }
+
+    /// A device says something.
+    pub fn on_message(
+        &mut self,
+        now: Millis,
+        socket: SocketId,
+        message: &WireMessage,
+    ) -> Result<Vec<Effect>, StorageError> {
+        self.ledger.socket_message();
+        let Some(session) = self.sessions.get_mut(&socket) else { return self.finish(now) };
+        let (device, encoding) = (session.device, session.encoding);
+        if session.batches.take(now, BATCH_BURST, BATCHES_PER_SECOND).is_err() {
+            self.commit_held(now)?;
+            self.dismiss(socket, ErrorCode::RateLimited);
+            return self.finish(now);
+        }
+        match encoding.decode_client(message) {
+            Err(error) => {
+                let error = ErrorFrame { code: error.into(), index: None };
+                self.put(socket, &ServerFrame::Error(error));
+            }
+            Ok(batch) => {
+                for (index, decoded) in batch.into_iter().enumerate() {
+                    self.on_decoded(now, socket, device, index, decoded)?;
+                }
+            }
+        }
+        self.finish(now)
+    }
+
+    /// A socket is closed, by either side.
+    pub fn on_close(&mut self, now: Millis, socket: SocketId) -> Result<Vec<Effect>, StorageError> {
+        if self.sessions.remove(&socket).is_some() {
+            self.commit_held(now)?;
+        }
+        self.finish(now)
+    }
+
+    fn on_decoded(
+        &mut self,
+        now: Millis,
+        socket: SocketId,
+        device: DeviceId,
+        index: usize,
+        decoded: Decoded<ClientFrame>,
+    ) -> Result<(), StorageError> {
+        let fault = |code| ServerFrame::Error(ErrorFrame { code, index: Some(index as u64) });
+        match decoded {
+            Decoded::Frame(ClientFrame::Send(send)) => self.on_send(now, device, send),
+            Decoded::Frame(ClientFrame::Receipt(receipt)) => {
+                self.on_receipt(now, device, receipt);
+            }
+            Decoded::Frame(ClientFrame::Ack(ack)) if ack.ids.len() > limits::IDS_MAX => {
+                self.put(socket, &fault(ErrorCode::TooMany));
+            }
+            Decoded::Frame(ClientFrame::Ack(ack)) => self.on_ack(now, socket, ack)?,
+            Decoded::Malformed(Some(id)) => self.refuse(device, id, ErrorCode::Malformed.into()),
+            Decoded::Malformed(None) => self.put(socket, &fault(ErrorCode::Malformed)),
+            Decoded::Unknown => self.put(socket, &fault(ErrorCode::UnknownFrame)),
+        }
+        Ok(())
+    }
+
+    fn on_send(&mut self, now: Millis, device: DeviceId, send: Send) {
+        if let Err(refusal) = self.admit_send(now, device, &send) {
+            return self.refuse(device, send.id, refusal);
+        }
+        let Send { id, to, body, chained, after } = send;
+        let item = PeerItem::Message(PeerMessage { id, device, body, chained, after });
+        self.post(to, LaneItem { item, concern: Concern::Device { device, id } });
+    }
+
+    fn admit_send(&mut self, now: Millis, device: DeviceId, send: &Send) -> Result<(), Refusal> {
+        if send.body.0.len() > limits::BODY_BYTES_MAX {
+            return Err(ErrorCode::TooLarge.into());
+        }
+        if send.id.number == 0 || send.follows() >= send.id.number {
+            return Err(ErrorCode::Malformed.into());
+        }
+        self.admit(now, device, send.to, |device| &mut device.sends)
+    }
+
+    fn on_receipt(&mut self, now: Millis, device: DeviceId, receipt: Receipt) {
+        let id = receipt.id;
+        if let Err(refusal) = self.admit_receipt(now, device, &receipt) {
+            return self.refuse(device, id, refusal);
+        }
+        let Receipt { to, ids, mark, .. } = receipt;
+        let item = PeerItem::Receipt { id, ids, mark, at: now };
+        self.post(to, LaneItem { item, concern: Concern::Device { device, id } });
+    }
+
+    fn admit_receipt(
+        &mut self,
+        now: Millis,
+        device: DeviceId,
+        receipt: &Receipt,
+    ) -> Result<(), Refusal> {
+        if receipt.ids.len() > limits::IDS_MAX {
+            return Err(ErrorCode::TooMany.into());
+        }
+        // Only the server knows what was delivered.
+        if receipt.mark == Mark::Delivered || receipt.ids.is_empty() {
+            return Err(ErrorCode::Malformed.into());
+        }
+        self.admit(now, device, receipt.to, |device| &mut device.receipts)
+    }
+
+    /// What every hand-over must pass: the device's rate, the account's budget, room on the way.
+    fn admit(
+        &mut self,
+        now: Millis,
+        device: DeviceId,
+        to: PhoneNumber,
+        bucket: impl Fn(&mut super::Device) -> &mut crate::bucket::Bucket,
+    ) -> Result<(), Refusal> {
+        let (burst, rate) = (self.config.send_burst, self.config.sends_per_second);
+        let Some(known) = self.device_mut(device) else {
+            return Err(ErrorCode::DeviceRemoved.into());
+        };
+        let refusal = |code| move |wait| Refusal { code, retry_after: Some(wait) };
+        bucket(known).take(now, burst, rate).map_err(refusal(ErrorCode::RateLimited))?;
+        let budget = self.config.daily_budget;
+        self.ledger.check(now, budget).map_err(refusal(ErrorCode::BudgetExhausted))?;
+        match self.lanes.get(&to) {
+            Some(lane) if lane.waiting.len() >= LANE_ITEMS_MAX => {
+                Err(refusal(ErrorCode::Unavailable)(1000))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn refuse(&mut self, device: DeviceId, id: MessageId, refusal: Refusal) {
+        let Refusal { code, retry_after } = refusal;
+        self.tell(device, &ServerFrame::Refused(Refused { ids: vec![id], code, retry_after }));
+    }
+
+    fn on_ack(&mut self, now: Millis, socket: SocketId, ack: Ack) -> Result<(), StorageError> {
+        let Some(session) = self.sessions.get(&socket) else { return Ok(()) };
+        let (slot, through) = (session.slot, session.sent_through);
+        let mut acknowledged = 0;
+        let mut told = Vec::new();
+        for id in ack.ids {
+            let positions: Vec<Position> = self.queue.positions_of(id).collect();
+            for position in positions {
+                let Some(entry) = self.queue.entry_mut(position) else { continue };
+                let held = matches!(entry.place, Place::Held { .. });
+                if !entry.waiting.contains(slot) || !(held || position <= through) {
+                    continue;
+                }
+                entry.waiting.remove(slot);
+                acknowledged += 1;
+                let complete = entry.waiting.is_empty();
+                // What is held is safe only once every device has it.
+                if !entry.told && (complete || !held) {
+                    told.extend(entry.device.map(|device| (entry.from, device, id, position)));
+                }
+                if complete && (held || entry.is_done()) {
+                    self.queue.remove(position);
+                }
+            }
+        }
+        if let Some(session) = self.sessions.get_mut(&socket) {
+            session.unacknowledged = session.unacknowledged.saturating_sub(acknowledged);
+        }
+        self.tell_delivered(now, told);
+        self.record()?;
+        self.fill(socket)
+    }
+
+    /// Puts on a socket what is stored for its device, as far as its window allows.
+    pub(crate) fn fill(&mut self, socket: SocketId) -> Result<(), StorageError> {
+        let Some(session) = self.sessions.get_mut(&socket) else { return Ok(()) };
+        let before = (session.sent_through, session.drained);
+        loop {
+            let window = limits::UNACKNOWLEDGED_MAX.saturating_sub(session.unacknowledged);
+            // A piece smaller than that would cut pages up for nothing.
+            if window < DRAIN_FRAMES {
+                break;
+            }
+            let (slot, after) = (session.slot, session.sent_through);
+            let Some(chunk) = self.queue.next_chunk(&self.sql, slot, after, DRAIN_FRAMES)? else {
+                if !session.drained {
+                    session.drained = true;
+                    let drained = ServerFrame::Drained(Drained {});
+                    self.outgoing.push(socket, session.encoding, &drained);
+                }
+                break;
+            };
+            session.sent_through = chunk.through;
+            session.unacknowledged += chunk.count;
+            let (count, frames) = (chunk.count, &chunk.frames);
+            self.outgoing.push_stored(socket, session.encoding, count, frames)?;
+        }
+        if before != (session.sent_through, session.drained) {
+            self.remember(socket);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! Collects what one step puts on each socket, so that it leaves as few batches as possible.
+
+use std::collections::BTreeMap;
+
+use estafette_protocol::{BatchWriter, Encoding, ServerFrame, frames_from_cbor};
+
+use crate::effect::{Effect, SocketId};
+use crate::sql::StorageError;
+
+/// About what a frame without a body takes; a body is counted apart.
+const FRAME_BYTES: usize = 128;
+
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    full: Vec<Effect>,
+    open: BTreeMap<SocketId, (Encoding, BatchWriter)>,
+}
+
+impl Outgoing {
+    pub(crate) fn push(&mut self, socket: SocketId, encoding: Encoding, frame: &ServerFrame) {
+        let bytes = match frame {
+            ServerFrame::Deliver(deliver) => deliver.body.0.len(),
+            ServerFrame::Receipt(receipt) => receipt.ids.len() * 36,
+            ServerFrame::Sent(sent) => sent.ids.len() * 36,
+            ServerFrame::Refused(refused) => refused.ids.len() * 36,
+            _ => 0,
+        };
+        self.batch(socket, encoding, 1, bytes + FRAME_BYTES).push(frame);
+    }
+
+    /// Puts frames as a page has them on a socket, unread where its encoding is the page's.
+    pub(crate) fn push_stored(
+        &mut self,
+        socket: SocketId,
+        encoding: Encoding,
+        count: usize,
+        frames: &[u8],
+    ) -> Result<(), StorageError> {
+        match encoding {
+            Encoding::Cbor => {
+                self.batch(socket, encoding, count, frames.len()).push_cbor(count, frames);
+            }
+            Encoding::Json => {
+                for frame in read_frames(count, frames)? {
+                    self.push(socket, encoding, &frame);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(
+        &mut self,
+        socket: SocketId,
+        encoding: Encoding,
+        frames: usize,
+        bytes: usize,
+    ) -> &mut BatchWriter {
+        let (_, batch) =
+            self.open.entry(socket).or_insert_with(|| (encoding, BatchWriter::new(encoding)));
+        if !batch.has_room(frames, bytes) {
+            let full = std::mem::replace(batch, BatchWriter::new(encoding));
+            self.full.push(Effect::Send { socket, message: full.finish() });
+        }
+        batch
+    }
+
+    /// Ends the batch of one socket, which is about to be closed.
+    pub(crate) fn flush(&mut self, socket: SocketId, effects: &mut Vec<Effect>) {
+        effects.append(&mut self.full);
+        if let Some((_, batch)) = self.open.remove(&socket) {
+            effects.push(Effect::Send { socket, message: batch.finish() });
+        }
+    }
+
+    pub(crate) fn drain(&mut self, effects: &mut Vec<Effect>) {
+        effects.append(&mut self.full);
+        let open = std::mem::take(&mut self.open);
+        let batches = open.into_iter().filter(|(_, (_, batch))| batch.frames() > 0);
+        effects.extend(
+            batches.map(|(socket, (_, batch))| Effect::Send { socket, message: batch.finish() }),
+        );
+    }
+}
+
+pub(crate) fn read_frames(count: usize, frames: &[u8]) -> Result<Vec<ServerFrame>, StorageError> {
+    frames_from_cbor(count, frames).ok_or(StorageError::Row("the frames of a page"))
+}

@@ -1,0 +1,137 @@
+//! What mailboxes say to each other. It outlives a deploy: two versions of the server can be on
+//! either end, so kinds and fields are only ever added, and golden tests pin the bytes.
+
+use estafette_protocol::{Body, DeviceId, ErrorCode, Mark, MessageId, Millis, PhoneNumber};
+use serde::{Deserialize, Serialize};
+
+/// One call: everything that one mailbox has for another at the time, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRequest {
+    /// The account that calls. Set by its mailbox, which knows who its devices are.
+    pub from: PhoneNumber,
+    /// The account that is called.
+    pub to: PhoneNumber,
+    /// What it is about; each item is answered in its place.
+    pub items: Vec<PeerItem>,
+}
+
+/// One thing that a mailbox tells another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerItem {
+    /// Take a message.
+    Message(PeerMessage),
+    /// Messages of yours that were held are now committed.
+    Stored {
+        /// The device that sent them.
+        device: DeviceId,
+        /// Which messages.
+        ids: Vec<MessageId>,
+        /// When.
+        at: Millis,
+    },
+    /// A device has these messages of yours.
+    Delivered {
+        /// The device that sent them.
+        device: DeviceId,
+        /// Which messages.
+        ids: Vec<MessageId>,
+        /// When.
+        at: Millis,
+    },
+    /// Somebody has read or played these messages of yours.
+    Receipt {
+        /// Made by the reading device.
+        id: MessageId,
+        /// Which messages.
+        ids: Vec<MessageId>,
+        /// What became of them.
+        mark: Mark,
+        /// When.
+        at: Millis,
+    },
+}
+
+/// A message on its way from mailbox to mailbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerMessage {
+    /// As the device made it.
+    pub id: MessageId,
+    /// The device that sent it, as its mailbox knows it.
+    pub device: DeviceId,
+    /// Opaque.
+    pub body: Body,
+    /// As in the frame.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub chained: bool,
+    /// As in the frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+}
+
+impl PeerMessage {
+    /// The number of the message that this one follows in its stream.
+    pub(crate) fn follows(&self) -> u64 {
+        self.after.unwrap_or_else(|| self.id.previous())
+    }
+}
+
+/// The answer to a call: a verdict for each item, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerAnswer {
+    /// As many as there were items.
+    pub verdicts: Vec<Verdict>,
+    /// When the mailbox took what it took.
+    pub at: Millis,
+}
+
+/// What became of one item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Committed to the queue.
+    Stored,
+    /// In memory, on its way to every device. `Stored` or `Delivered` follows in a call.
+    Held,
+    /// A device has it already.
+    Delivered,
+    /// Not taken; nothing has changed.
+    Refused {
+        /// Why.
+        code: ErrorCode,
+        /// When to try again.
+        retry_after: Option<Millis>,
+    },
+}
+
+impl PeerRequest {
+    /// About how many bytes it takes on the way.
+    pub(crate) fn weight(item: &PeerItem) -> usize {
+        match item {
+            PeerItem::Message(message) => message.body.0.len() + 64,
+            PeerItem::Stored { ids, .. }
+            | PeerItem::Delivered { ids, .. }
+            | PeerItem::Receipt { ids, .. } => ids.len() * 17 + 64,
+        }
+    }
+}
+
+macro_rules! cbor {
+    ($visibility:vis $($name:ident),*) => {$(
+        impl $name {
+            /// Its bytes in CBOR.
+            $visibility fn encode(&self) -> Vec<u8> {
+                // Encoding into memory cannot fail for types without maps of odd keys.
+                minicbor_serde::to_vec(self).unwrap_or_default()
+            }
+
+            /// The reverse; `None` for bytes that no version of this code wrote.
+            $visibility fn decode(bytes: &[u8]) -> Option<Self> {
+                minicbor_serde::from_slice(bytes).ok()
+            }
+        }
+    )*};
+}
+pub(crate) use cbor;
+
+cbor!(pub PeerRequest, PeerAnswer);

@@ -1,0 +1,394 @@
+//! What waits in a mailbox: an index of every entry in memory, and pages of many frames in storage.
+//!
+//! Invariants:
+//! - an entry leaves only when every device that was to have it has acknowledged it and its sender's
+//!   mailbox was told, or its life is over;
+//! - while anything is held, nothing stored waits for a connected device, so what is held comes after
+//!   all that is stored, and positions give the order on every device;
+//! - a page row exists exactly as long as one of its entries does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use estafette_protocol::{DeviceId, MessageId, Millis, PhoneNumber, ServerFrame, frame_to_cbor};
+
+use crate::entry::{Entry, Place, Position, Slots, StoredEntry};
+use crate::outgoing::read_frames;
+use crate::sql::{Columns, Sql, StorageError};
+
+/// Frames in one page: a row stays far under the platform's 2 MB.
+const PAGE_ENTRIES_MAX: usize = 256;
+const PAGE_BYTES_MAX: usize = 768 * 1024;
+
+#[derive(Debug)]
+struct Page {
+    expires_at: Millis,
+    /// Frames in it.
+    frames: usize,
+    /// Entries that are not done.
+    live: usize,
+    bytes: u64,
+}
+
+/// An item that comes in.
+#[derive(Debug, Clone)]
+pub(crate) struct Incoming {
+    pub(crate) id: MessageId,
+    pub(crate) from: PhoneNumber,
+    pub(crate) device: Option<DeviceId>,
+    pub(crate) frame: ServerFrame,
+}
+
+/// Frames of one page, or of a part of it, for a device.
+pub(crate) struct Chunk {
+    pub(crate) through: Position,
+    pub(crate) count: usize,
+    pub(crate) frames: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    entries: BTreeMap<Position, Entry>,
+    by_id: BTreeSet<(MessageId, Position)>,
+    pages: BTreeMap<Position, Page>,
+    /// Entries that are held, in order.
+    held: BTreeSet<Position>,
+    next: Position,
+    bytes: u64,
+}
+
+impl Queue {
+    /// Reads the index. `cursors` gives each device's slot and what it has acknowledged; `beyond`
+    /// is a position that no new item may reach.
+    pub(crate) fn load<S: Sql>(
+        sql: &S,
+        cursors: &[(u8, Position)],
+        beyond: Position,
+    ) -> Result<Self, StorageError> {
+        let mut queue = Self::default();
+        let query =
+            "SELECT position, expires_at, length(frames), entries FROM page ORDER BY position";
+        for row in sql.run(query, &[])? {
+            let mut columns = Columns::of(row);
+            let (position, expires_at) = (columns.integer()?, columns.integer()?);
+            let (bytes, entries) = (columns.integer()?, columns.blob()?);
+            let entries: Vec<StoredEntry> = minicbor_serde::from_slice(&entries)
+                .or(Err(StorageError::Row("the entries of a page")))?;
+            let page = Page { expires_at, frames: entries.len(), live: entries.len(), bytes };
+            queue.pages.insert(position, page);
+            queue.bytes += bytes;
+            for stored in entries {
+                queue.recall(position, stored, cursors);
+            }
+        }
+        let acknowledged = cursors.iter().map(|&(_, cursor)| cursor).max().unwrap_or(0);
+        queue.next = queue.next.max(acknowledged + 1).max(beyond + 1);
+        Ok(queue)
+    }
+
+    fn recall(&mut self, page: Position, stored: StoredEntry, cursors: &[(u8, Position)]) {
+        let position = page + stored.offset;
+        let mut waiting = Slots::default();
+        for &(slot, cursor) in cursors {
+            if cursor < position {
+                waiting.insert(slot);
+            }
+        }
+        // A cursor moves only past what the sender was told of.
+        let told = cursors.iter().any(|&(_, cursor)| cursor >= position);
+        self.next = self.next.max(position + 1);
+        self.by_id.insert((stored.id, position));
+        let place = Place::Page(page);
+        let (id, from, device) = (stored.id, stored.from, stored.device);
+        self.entries.insert(position, Entry { id, from, device, waiting, told, place });
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn entry_mut(&mut self, position: Position) -> Option<&mut Entry> {
+        self.entries.get_mut(&position)
+    }
+
+    /// Entries with this id, in order.
+    pub(crate) fn positions_of(&self, id: MessageId) -> impl Iterator<Item = Position> + '_ {
+        self.by_id.range((id, 0)..=(id, Position::MAX)).map(|&(_, position)| position)
+    }
+
+    /// Whether anything stored waits for this device.
+    pub(crate) fn has_stored_for(&self, slot: u8) -> bool {
+        self.pages.keys().next().is_some_and(|&first| {
+            let stored = self.entries.range(first..);
+            stored
+                .filter(|(_, entry)| matches!(entry.place, Place::Page(_)))
+                .any(|(_, entry)| entry.waiting.contains(slot))
+        })
+    }
+
+    pub(crate) fn waiting_for(&self, slot: u8) -> u64 {
+        self.entries.values().filter(|entry| entry.waiting.contains(slot)).count() as u64
+    }
+
+    /// How many stored entries at or before `through` wait for this device, and all held ones.
+    pub(crate) fn unacknowledged(&self, slot: u8, through: Position) -> usize {
+        let sent = self.entries.range(..=through);
+        sent.filter(|(_, entry)| entry.waiting.contains(slot)).count()
+    }
+
+    /// Whether anything after `after`, up to `last`, waits for this device.
+    pub(crate) fn waits_after(&self, slot: u8, after: Position, last: Position) -> bool {
+        after < last
+            && self.entries.range(after + 1..=last).any(|(_, entry)| entry.waiting.contains(slot))
+    }
+
+    /// The last position given out.
+    pub(crate) fn last(&self) -> Position {
+        self.next.saturating_sub(1)
+    }
+
+    /// Keeps an item in memory, for the devices in `waiting`, which are all connected.
+    pub(crate) fn hold(&mut self, incoming: Incoming, waiting: Slots, until: Millis) {
+        let position = self.next;
+        self.next += 1;
+        self.by_id.insert((incoming.id, position));
+        self.held.insert(position);
+        self.entries.insert(
+            position,
+            Entry {
+                id: incoming.id,
+                from: incoming.from,
+                device: incoming.device,
+                waiting,
+                told: false,
+                place: Place::Held { frame: incoming.frame, until },
+            },
+        );
+    }
+
+    /// When the first held item is due to be committed.
+    pub(crate) fn held_until(&self) -> Option<Millis> {
+        let first = self.held.first()?;
+        match self.entries.get(first)?.place {
+            Place::Held { until, .. } => Some(until),
+            Place::Page(_) => None,
+        }
+    }
+
+    /// Commits everything that is held, in order. Returns the positions.
+    pub(crate) fn commit_held<S: Sql>(
+        &mut self,
+        sql: &S,
+        expires_at: Millis,
+    ) -> Result<Vec<Position>, StorageError> {
+        let positions: Vec<_> = std::mem::take(&mut self.held).into_iter().collect();
+        let mut frames = Vec::with_capacity(positions.len());
+        for &position in &positions {
+            if let Some(Entry { place: Place::Held { frame, .. }, .. }) =
+                self.entries.get(&position)
+            {
+                frames.push((position, frame_to_cbor(frame)));
+            }
+        }
+        self.write_pages(sql, expires_at, frames)?;
+        Ok(positions)
+    }
+
+    /// Commits items that just came in. Returns their positions.
+    pub(crate) fn store<S: Sql>(
+        &mut self,
+        sql: &S,
+        expires_at: Millis,
+        incoming: &[Incoming],
+        waiting: Slots,
+    ) -> Result<Vec<Position>, StorageError> {
+        let mut frames = Vec::with_capacity(incoming.len());
+        for Incoming { id, from, device, frame } in incoming {
+            let position = self.next;
+            self.next += 1;
+            self.by_id.insert((*id, position));
+            let (id, from, device, place) = (*id, *from, *device, Place::Page(position));
+            self.entries.insert(position, Entry { id, from, device, waiting, told: false, place });
+            frames.push((position, frame_to_cbor(frame)));
+        }
+        let positions = frames.iter().map(|&(position, _)| position).collect();
+        self.write_pages(sql, expires_at, frames)?;
+        Ok(positions)
+    }
+
+    fn write_pages<S: Sql>(
+        &mut self,
+        sql: &S,
+        expires_at: Millis,
+        frames: Vec<(Position, Vec<u8>)>,
+    ) -> Result<(), StorageError> {
+        let mut frames = frames.into_iter().peekable();
+        while let Some(&(first, _)) = frames.peek() {
+            let (mut bytes, mut stored) = (Vec::new(), Vec::new());
+            while let Some((position, frame)) = frames.next_if(|(_, frame)| {
+                stored.len() < PAGE_ENTRIES_MAX
+                    && (stored.is_empty() || bytes.len() + frame.len() <= PAGE_BYTES_MAX)
+            }) {
+                bytes.extend(frame);
+                if let Some(entry) = self.entries.get_mut(&position) {
+                    entry.place = Place::Page(first);
+                    let (id, from, device) = (entry.id, entry.from, entry.device);
+                    stored.push(StoredEntry { offset: position - first, id, from, device });
+                }
+            }
+            let page = Page {
+                expires_at,
+                frames: stored.len(),
+                live: stored.len(),
+                bytes: bytes.len() as u64,
+            };
+            self.bytes += page.bytes;
+            self.pages.insert(first, page);
+            // Encoding into memory cannot fail.
+            let entries = minicbor_serde::to_vec(&stored).unwrap_or_default();
+            sql.run(
+                "INSERT INTO page (position, expires_at, entries, frames) VALUES (?, ?, ?, ?)",
+                &[first.into(), expires_at.into(), entries.into(), bytes.into()],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The next stored frames for a device after `after`: at most `count`, out of one page.
+    pub(crate) fn next_chunk<S: Sql>(
+        &self,
+        sql: &S,
+        slot: u8,
+        after: Position,
+        count: usize,
+    ) -> Result<Option<Chunk>, StorageError> {
+        let mut wanted = self.entries.range(after + 1..).filter_map(|(&position, entry)| {
+            let Place::Page(page) = entry.place else { return None };
+            entry.waiting.contains(slot).then_some((position, page, entry.id))
+        });
+        let Some((first, page, id)) = wanted.next() else { return Ok(None) };
+        let same = wanted.take_while(|&(_, next, _)| next == page).take(count.saturating_sub(1));
+        let chosen: Vec<_> =
+            [(first, id)].into_iter().chain(same.map(|(position, _, id)| (position, id))).collect();
+        let rows = sql.run("SELECT frames FROM page WHERE position = ?", &[page.into()])?;
+        let row = rows.into_iter().next().ok_or(StorageError::Row("a page is missing"))?;
+        let frames = Columns::of(row).blob()?;
+        let total = self.pages.get(&page).map_or(0, |page| page.frames);
+        let through = chosen.last().map_or(first, |&(position, _)| position);
+        if chosen.len() == total {
+            return Ok(Some(Chunk { through, count: total, frames }));
+        }
+        let ids: BTreeSet<_> = chosen.into_iter().map(|(_, id)| id).collect();
+        let part = read_frames(total, &frames)?;
+        let part: Vec<_> = part
+            .iter()
+            .filter(|frame| frame_id(frame).is_some_and(|id| ids.contains(&id)))
+            .collect();
+        let frames = part.iter().flat_map(frame_to_cbor).collect();
+        Ok(Some(Chunk { through, count: part.len(), frames }))
+    }
+
+    /// Takes out an entry of which nothing is left to do.
+    pub(crate) fn remove(&mut self, position: Position) {
+        let Some(entry) = self.entries.remove(&position) else { return };
+        self.by_id.remove(&(entry.id, position));
+        match entry.place {
+            Place::Held { .. } => {
+                self.held.remove(&position);
+            }
+            Place::Page(page) => {
+                if let Some(page) = self.pages.get_mut(&page) {
+                    page.live = page.live.saturating_sub(1);
+                }
+            }
+        }
+    }
+
+    /// Deletes the pages whose entries are all done. Consecutive ones go in one statement.
+    pub(crate) fn delete_done<S: Sql>(&mut self, sql: &S) -> Result<(), StorageError> {
+        let mut runs: Vec<(Position, Position)> = Vec::new();
+        let mut adjacent = false;
+        for (&position, page) in &self.pages {
+            if page.live > 0 {
+                adjacent = false;
+                continue;
+            }
+            match runs.last_mut() {
+                Some((_, last)) if adjacent => *last = position,
+                _ => runs.push((position, position)),
+            }
+            adjacent = true;
+            self.bytes -= page.bytes;
+        }
+        for (first, last) in runs {
+            let statement = "DELETE FROM page WHERE position BETWEEN ? AND ?";
+            sql.run(statement, &[first.into(), last.into()])?;
+        }
+        self.pages.retain(|_, page| page.live > 0);
+        Ok(())
+    }
+
+    /// What this device has acknowledged without a gap, where a page still holds any of it.
+    pub(crate) fn cursor(&self, slot: u8) -> Option<Position> {
+        let (&first_page, _) = self.pages.first_key_value()?;
+        let open = self.entries.iter().find(|(_, entry)| {
+            let untold = !entry.told && entry.device.is_some();
+            entry.waiting.contains(slot) || untold
+        });
+        let cursor = open.map_or(self.last(), |(&position, _)| position - 1);
+        (cursor >= first_page).then_some(cursor)
+    }
+
+    /// Drops the pages whose life is over. Returns when the next one's is.
+    pub(crate) fn expire<S: Sql>(
+        &mut self,
+        sql: &S,
+        now: Millis,
+    ) -> Result<Option<Millis>, StorageError> {
+        let over: BTreeSet<_> = self
+            .pages
+            .iter()
+            .filter(|(_, page)| page.expires_at <= now)
+            .map(|(&position, _)| position)
+            .collect();
+        let entries = self.entries.iter().filter(|(_, entry)| match entry.place {
+            Place::Page(page) => over.contains(&page),
+            Place::Held { .. } => false,
+        });
+        let expired: Vec<_> = entries.map(|(&position, _)| position).collect();
+        for position in expired {
+            self.remove(position);
+        }
+        self.delete_done(sql)?;
+        Ok(self.pages.values().map(|page| page.expires_at).min())
+    }
+
+    /// A device is gone: nothing waits for it any longer.
+    pub(crate) fn forget_device(&mut self, slot: u8) {
+        for entry in self.entries.values_mut() {
+            entry.waiting.remove(slot);
+        }
+    }
+
+    /// A device takes the place of earlier ones: what waits, waits for it.
+    pub(crate) fn inherit(&mut self, slot: u8, after: Position) {
+        for (_, entry) in self.entries.range_mut(after + 1..) {
+            entry.waiting.insert(slot);
+        }
+    }
+}
+
+fn frame_id(frame: &ServerFrame) -> Option<MessageId> {
+    match frame {
+        ServerFrame::Deliver(deliver) => Some(deliver.id),
+        ServerFrame::Receipt(receipt) => Some(receipt.id),
+        _ => None,
+    }
+}

@@ -1,0 +1,104 @@
+//! The tables of a mailbox, as numbered migrations that are only ever appended to.
+//!
+//! An object that nobody registered has no tables: looking for one costs a read and leaves nothing
+//! behind. The first write makes them ([`prepare`]).
+
+use crate::sql::{Columns, Sql, StorageError};
+
+/// Migration `n` takes a database from version `n` to `n + 1`. The version is the one row of
+/// `schema`, because `PRAGMA user_version` is not to be had at the edge.
+const MIGRATIONS: &[&[&str]] = &[
+    &[
+        "CREATE TABLE schema (id INTEGER PRIMARY KEY, version INTEGER NOT NULL) STRICT",
+        "INSERT INTO schema (id, version) VALUES (1, 0)",
+        // The account: absent until its number was proven.
+        "CREATE TABLE account (
+            id INTEGER PRIMARY KEY,
+            number INTEGER NOT NULL,
+            registered_at INTEGER NOT NULL
+        ) STRICT",
+        // A device's slot is its bit in the sets of waiting devices.
+        "CREATE TABLE device (
+            slot INTEGER PRIMARY KEY,
+            device BLOB NOT NULL,
+            name TEXT NOT NULL,
+            identity_key BLOB NOT NULL,
+            registered_at INTEGER NOT NULL,
+            cursor INTEGER NOT NULL
+        ) STRICT",
+        // The one-time code that is on its way, as a keyed hash.
+        "CREATE TABLE code (
+            id INTEGER PRIMARY KEY,
+            hash BLOB NOT NULL,
+            expires_at INTEGER NOT NULL,
+            tries INTEGER NOT NULL,
+            sent INTEGER NOT NULL,
+            first_sent_at INTEGER NOT NULL,
+            last_sent_at INTEGER NOT NULL
+        ) STRICT",
+        // Messages and receipts that wait, many in a row; `position` is that of the first.
+        "CREATE TABLE page (
+            position INTEGER PRIMARY KEY,
+            expires_at INTEGER NOT NULL,
+            entries BLOB NOT NULL,
+            frames BLOB NOT NULL
+        ) STRICT",
+        // What another mailbox must still be told; repeated from the alarm.
+        "CREATE TABLE owed (
+            id INTEGER PRIMARY KEY,
+            peer INTEGER NOT NULL,
+            expires_at INTEGER NOT NULL,
+            items BLOB NOT NULL
+        ) STRICT",
+        // What was charged on the current day.
+        "CREATE TABLE ledger (
+            id INTEGER PRIMARY KEY,
+            day INTEGER NOT NULL,
+            spent INTEGER NOT NULL,
+            requests INTEGER NOT NULL,
+            rows_written INTEGER NOT NULL,
+            socket_messages INTEGER NOT NULL
+        ) STRICT",
+    ],
+    #[cfg(feature = "rehearsal")]
+    &["ALTER TABLE device ADD COLUMN rehearsed INTEGER NOT NULL DEFAULT 0"],
+];
+
+/// The version of the database; `None` when it has no tables.
+fn version<S: Sql>(sql: &S) -> Result<Option<u64>, StorageError> {
+    let tables = sql.run("SELECT name FROM sqlite_master WHERE name = 'schema'", &[])?;
+    if tables.is_empty() {
+        return Ok(None);
+    }
+    let row = sql.run("SELECT version FROM schema WHERE id = 1", &[])?.pop();
+    row.map(|row| Columns::of(row).integer()).transpose()
+}
+
+/// Brings an existing database up to date. Returns whether there is one.
+pub(crate) fn upgrade<S: Sql>(sql: &S) -> Result<bool, StorageError> {
+    match version(sql)? {
+        None => Ok(false),
+        Some(version) => migrate(sql, version).map(|()| true),
+    }
+}
+
+/// Makes the tables of a new database.
+pub(crate) fn prepare<S: Sql>(sql: &S) -> Result<(), StorageError> {
+    migrate(sql, version(sql)?.unwrap_or(0))
+}
+
+fn migrate<S: Sql>(sql: &S, from: u64) -> Result<(), StorageError> {
+    let to = MIGRATIONS.len() as u64;
+    // A database from a later version is read as it is: migrations only add.
+    if from >= to {
+        return Ok(());
+    }
+    sql.transaction(|| {
+        let pending = MIGRATIONS.iter().skip(from as usize);
+        for statement in pending.copied().flatten() {
+            sql.run(statement, &[])?;
+        }
+        sql.run("UPDATE schema SET version = ? WHERE id = 1", &[to.into()])?;
+        Ok(())
+    })
+}

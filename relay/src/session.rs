@@ -1,0 +1,64 @@
+//! One open socket: which device is at the other end, and how far it has been served.
+
+use estafette_protocol::{DeviceId, Encoding};
+use serde::{Deserialize, Serialize};
+
+use crate::bucket::Bucket;
+use crate::effect::SocketId;
+use crate::entry::Position;
+use crate::peer::cbor;
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) device: DeviceId,
+    pub(crate) slot: u8,
+    pub(crate) encoding: Encoding,
+    /// Everything that is stored at or before this position, and waits for the device, was put on
+    /// this socket.
+    pub(crate) sent_through: Position,
+    /// Deliveries and receipts on this socket that were not acknowledged.
+    pub(crate) unacknowledged: usize,
+    pub(crate) drained: bool,
+    pub(crate) batches: Bucket,
+}
+
+/// What survives hibernation with the socket. Pinned by a golden test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attachment {
+    #[serde(rename = "s")]
+    pub(crate) socket: u32,
+    #[serde(rename = "d")]
+    pub(crate) device: DeviceId,
+    #[serde(rename = "j")]
+    pub(crate) json: bool,
+    #[serde(rename = "t")]
+    pub(crate) sent_through: Position,
+    #[serde(rename = "e")]
+    pub(crate) drained: bool,
+}
+
+cbor!(pub(crate) Attachment);
+
+impl Session {
+    pub(crate) fn attachment(&self, socket: SocketId) -> Attachment {
+        Attachment {
+            socket: socket.0,
+            device: self.device,
+            json: self.encoding == Encoding::Json,
+            sent_through: self.sent_through,
+            drained: self.drained,
+        }
+    }
+
+    pub(crate) fn resume(attachment: &Attachment, slot: u8) -> Self {
+        Self {
+            device: attachment.device,
+            slot,
+            encoding: if attachment.json { Encoding::Json } else { Encoding::Cbor },
+            sent_through: attachment.sent_through,
+            unacknowledged: 0,
+            drained: attachment.drained,
+            batches: Bucket::default(),
+        }
+    }
+}
