@@ -202,6 +202,17 @@ impl Runtime {
         Ok(running.as_ref().context("the runtime is not running")?.pid)
     }
 
+    /// Whether the runtime runs: false after [`Runtime::kill`], and when it ended by itself.
+    ///
+    /// # Errors
+    /// When the system doesn't say.
+    pub fn is_running(&self) -> Result<bool> {
+        match lock(&self.running).as_mut() {
+            Some(running) => Ok(running.runner.try_wait()?.is_none()),
+            None => Ok(false),
+        }
+    }
+
     /// Ends the runtime with SIGKILL, as a power cut would, and returns when it is gone. What it had
     /// not yet written is lost. Does nothing if it is not running.
     ///
@@ -290,11 +301,9 @@ impl Runtime {
             let name = binding.get("name").and_then(Value::as_str).unwrap_or_default();
             if let (Some(limit), Some(simple)) =
                 (options.rate_limits.get(name).copied(), binding.get_mut("simple"))
-            {
-                if let Some(object) = simple.as_object_mut() {
+                && let Some(object) = simple.as_object_mut() {
                     object.insert("limit".to_owned(), limit.into());
                 }
-            }
         }
         if !options.bundle.join("index.js").is_file() {
             bail!("there is no Worker in {}: run `cargo xtask build`", options.bundle.display());
@@ -415,13 +424,12 @@ impl Keeper {
     /// Keeps every line until the other end closes. The first that says so announces readiness.
     fn read_lines(&self, stream: impl std::io::Read, ready: Option<&Sender<Ready>>) {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            if let Some(sender) = ready {
-                if let Ok(message) = serde_json::from_str::<Ready>(&line) {
+            if let Some(sender) = ready
+                && let Ok(message) = serde_json::from_str::<Ready>(&line) {
                     // Nobody listens any more if starting took too long.
                     let _ = sender.send(message);
                     continue;
                 }
-            }
             let line = serde_json::from_str(&line)
                 .unwrap_or_else(|_| LogLine { level: "runner".to_owned(), message: line });
             if self.print {
