@@ -52,7 +52,8 @@ pub(crate) struct Queue {
     pages: BTreeMap<Position, Page>,
     /// Entries that are held, in order.
     held: BTreeSet<Position>,
-    next: Position,
+    /// The last position given out; the first is 1.
+    last: Position,
     bytes: u64,
 }
 
@@ -81,7 +82,7 @@ impl Queue {
             }
         }
         let acknowledged = cursors.iter().map(|&(_, cursor)| cursor).max().unwrap_or(0);
-        queue.next = queue.next.max(acknowledged + 1).max(beyond + 1);
+        queue.last = queue.last.max(acknowledged).max(beyond);
         Ok(queue)
     }
 
@@ -95,11 +96,18 @@ impl Queue {
         }
         // A cursor moves only past what the sender was told of.
         let told = cursors.iter().any(|&(_, cursor)| cursor >= position);
-        self.next = self.next.max(position + 1);
-        self.by_id.insert((stored.id, position));
+        self.last = self.last.max(position);
         let place = Place::Page(page);
         let (id, from, device) = (stored.id, stored.from, stored.device);
-        self.entries.insert(position, Entry { id, from, device, waiting, told, place });
+        let entry = Entry { id, from, device, waiting, told, place };
+        if told && waiting.is_empty() {
+            if let Some(page) = self.pages.get_mut(&page) {
+                page.live = page.live.saturating_sub(1);
+            }
+            return;
+        }
+        self.by_id.insert((id, position));
+        self.entries.insert(position, entry);
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
@@ -151,13 +159,17 @@ impl Queue {
 
     /// The last position given out.
     pub(crate) fn last(&self) -> Position {
-        self.next.saturating_sub(1)
+        self.last
+    }
+
+    fn new_position(&mut self) -> Position {
+        self.last += 1;
+        self.last
     }
 
     /// Keeps an item in memory, for the devices in `waiting`, which are all connected.
     pub(crate) fn hold(&mut self, incoming: Incoming, waiting: Slots, until: Millis) {
-        let position = self.next;
-        self.next += 1;
+        let position = self.new_position();
         self.by_id.insert((incoming.id, position));
         self.held.insert(position);
         self.entries.insert(
@@ -211,8 +223,7 @@ impl Queue {
     ) -> Result<Vec<Position>, StorageError> {
         let mut frames = Vec::with_capacity(incoming.len());
         for Incoming { id, from, device, frame } in incoming {
-            let position = self.next;
-            self.next += 1;
+            let position = self.new_position();
             self.by_id.insert((*id, position));
             let (id, from, device, place) = (*id, *from, *device, Place::Page(position));
             self.entries.insert(position, Entry { id, from, device, waiting, told: false, place });
@@ -342,7 +353,7 @@ impl Queue {
             let untold = !entry.told && entry.device.is_some();
             entry.waiting.contains(slot) || untold
         });
-        let cursor = open.map_or(self.last(), |(&position, _)| position - 1);
+        let cursor = open.map_or(self.last, |(&position, _)| position - 1);
         (cursor >= first_page).then_some(cursor)
     }
 
