@@ -1,0 +1,124 @@
+//! Figures: what a run found, and how several runs become one.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// One number with its unit.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figure {
+    /// What was measured, such as `cpu_per_message`.
+    #[serde(rename = "figure")]
+    pub name: String,
+    /// How much.
+    pub value: f64,
+    /// Of what, such as `µs`.
+    pub unit: &'static str,
+}
+
+/// What one run of one workload on one target found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measurement {
+    /// In the order in which they are printed.
+    pub figures: Vec<Figure>,
+}
+
+impl Measurement {
+    /// Adds a figure.
+    pub fn push(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+        self.figures.push(Figure { name: name.into(), value, unit });
+    }
+
+    /// Adds the server's CPU time for each of `count` operations, as `{name}` in µs.
+    pub fn push_cpu(&mut self, name: &str, cpu: Duration, count: u64) {
+        self.push(name, cpu.as_secs_f64() * 1e6 / count as f64, "µs");
+    }
+
+    /// Adds `{name}`, how many of `count` were done in a second.
+    pub fn push_rate(&mut self, name: &str, count: u64, took: Duration) {
+        self.push(name, count as f64 / took.as_secs_f64(), "/s");
+    }
+
+    /// Adds `{name}_p50` and `{name}_p99`, in milliseconds.
+    pub fn push_latencies(&mut self, name: &str, latencies: &mut Latencies) {
+        for percent in [50, 99] {
+            if let Some(nanos) = latencies.percentile(percent) {
+                self.push(format!("{name}_p{percent}"), nanos as f64 / 1e6, "ms");
+            }
+        }
+    }
+
+    /// The median of each figure over several runs of the same workload on the same target.
+    pub fn median(runs: &[Self]) -> Self {
+        let Some(first) = runs.first() else { return Self::default() };
+        let figures = first.figures.iter().map(|figure| {
+            let mut values: Vec<f64> = runs
+                .iter()
+                .flat_map(|run| run.figures.iter().find(|other| other.name == figure.name))
+                .map(|figure| figure.value)
+                .collect();
+            values.sort_by(f64::total_cmp);
+            let middle = values.get(values.len() / 2).copied().unwrap_or(figure.value);
+            Figure { value: middle, ..figure.clone() }
+        });
+        Self { figures: figures.collect() }
+    }
+}
+
+/// Times that single operations took.
+#[derive(Debug, Default)]
+pub struct Latencies {
+    nanos: Vec<u64>,
+}
+
+impl Latencies {
+    /// Adds one, in nanoseconds.
+    pub fn push(&mut self, nanos: u64) {
+        self.nanos.push(nanos);
+    }
+
+    /// Adds those of another connection.
+    pub fn merge(&mut self, other: Self) {
+        self.nanos.extend(other.nanos);
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.nanos.len() as u64
+    }
+
+    /// The smallest time, in nanoseconds, that `percent` of all do not exceed.
+    pub fn percentile(&mut self, percent: usize) -> Option<u64> {
+        self.nanos.sort_unstable();
+        let rank = (self.nanos.len() * percent).div_ceil(100).max(1);
+        self.nanos.get(rank - 1).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_nearest_ranks() {
+        let mut latencies = Latencies::default();
+        assert_eq!(latencies.percentile(50), None);
+        for nanos in (1..=200).rev() {
+            latencies.push(nanos);
+        }
+        assert_eq!(latencies.percentile(50), Some(100));
+        assert_eq!(latencies.percentile(99), Some(198));
+    }
+
+    #[test]
+    fn median_is_taken_figure_by_figure() {
+        let run = |a, b| {
+            let mut run = Measurement::default();
+            run.push("a", a, "µs");
+            run.push("b", b, "ms");
+            run
+        };
+        let median = Measurement::median(&[run(3.0, 1.0), run(1.0, 2.0), run(2.0, 9.0)]);
+        assert_eq!(median, run(2.0, 2.0));
+    }
+}

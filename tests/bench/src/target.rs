@@ -1,0 +1,64 @@
+//! The servers that can be measured, behind one set of verbs.
+
+use std::sync::Arc;
+
+use crate::ejabberd::{self, Ejabberd};
+use crate::measure::Measurement;
+use crate::texts::Texts;
+use crate::workload::Workload;
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The ejabberd that the system has installed.
+    Ejabberd(ejabberd::Options),
+}
+
+impl Kind {
+    /// What its figures are called after.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ejabberd(_) => "ejabberd",
+        }
+    }
+
+    /// Fails, with advice, when it cannot be started here.
+    pub fn check(self) -> anyhow::Result<()> {
+        match self {
+            Self::Ejabberd(_) => ejabberd::check(),
+        }
+    }
+}
+
+/// A running server of some kind, private to this program.
+#[derive(Debug)]
+pub enum Target {
+    /// See [`Kind::Ejabberd`].
+    Ejabberd(Ejabberd),
+}
+
+impl Target {
+    /// Starts one with the accounts that `workload` needs.
+    pub async fn start(kind: Kind, workload: &Workload, texts: Arc<Texts>) -> anyhow::Result<Self> {
+        match kind {
+            Kind::Ejabberd(options) => {
+                let server = Ejabberd::start(workload.accounts(), options, &texts).await?;
+                Ok(Self::Ejabberd(server))
+            }
+        }
+    }
+
+    /// Runs the workload. Figures have the same names whatever the target.
+    pub async fn run(&self, workload: &Workload) -> anyhow::Result<Measurement> {
+        match self {
+            Self::Ejabberd(server) => ejabberd::run(workload, server).await,
+        }
+    }
+
+    /// Ends it and removes what it wrote.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        match self {
+            Self::Ejabberd(server) => server.stop().await,
+        }
+    }
+}
