@@ -1,1 +1,24 @@
-//! Under construction.
+//! The decisions of the client, one [`Client`] for each device.
+//!
+//! A client is a synchronous state machine over one encrypted database ([`Store`]). What happens to
+//! it comes in through [`Client::on_input`] and the commands of its user ([`Client::send`],
+//! [`Client::read`]); what is to be done comes out as [`Effect`]s, which the shell carries out in
+//! order. Time and randomness are arguments.
+//!
+//! # Architecture invariant
+//!
+//! No sockets, no clock, no randomness, no threads: the only I/O is SQLite's. Natively and in the
+//! browser it is the same code.
+
+mod client;
+mod clock;
+mod config;
+mod effect;
+mod message;
+mod store;
+
+pub use client::{Client, ClientError, Identity, Pending};
+pub use config::Config;
+pub use effect::{Effect, Event, Input};
+pub use message::{Chat, Contact, Message, Status};
+pub use store::{Store, StoreError, StoreKey};

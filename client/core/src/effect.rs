@@ -1,0 +1,109 @@
+//! What happens to a client, and what it asks its shell to do.
+
+use estafette_protocol::{ErrorCode, MessageId, Millis, PhoneNumber, WireMessage};
+
+use crate::{Message, Status};
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// The socket that [`Effect::Connect`] asked for is open.
+    Opened,
+    /// The server refused to open the socket, with this error.
+    Rejected {
+        /// The error of the answer's body.
+        code: ErrorCode,
+        /// When to try again.
+        retry_after: Option<Millis>,
+    },
+    /// The server said something on the socket.
+    Message(WireMessage),
+    /// The server answered a ping.
+    Pong,
+    /// The socket is closed, or could not be opened.
+    Closed {
+        /// The WebSocket close code, where there was one.
+        code: Option<u16>,
+    },
+    /// The time that [`Effect::WakeAt`] named has come. At other times it does no harm.
+    Tick,
+}
+
+/// What the shell is to do, in the order given. The store has committed what it tells of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Open a socket, and say [`Input::Opened`], or [`Input::Rejected`] or [`Input::Closed`] if
+    /// that fails. There is no other socket at the time.
+    Connect,
+    /// Put a message on the socket.
+    Transmit(WireMessage),
+    /// Ask the server for a sign of life, to be told as [`Input::Pong`].
+    Ping,
+    /// Close the socket, or stop opening it. Nothing more is to be told of it, not even that it is
+    /// closed.
+    Disconnect,
+    /// Say [`Input::Tick`] at this time of the device's clock, in place of any time named before.
+    /// Wait for the difference to now, so that a clock that is set meanwhile changes nothing.
+    WakeAt(Millis),
+    /// Tell the user.
+    Event(Event),
+}
+
+/// What a user may want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The server greeted this device.
+    Connected {
+        /// How many messages and receipts wait for it.
+        waiting: u64,
+    },
+    /// All that waited has come.
+    Drained,
+    /// There is no connection.
+    Disconnected {
+        /// When the next one is tried; `None`: not until [`crate::Client::connect`].
+        retry_at: Option<Millis>,
+    },
+    /// A message came in, for the first time.
+    Received(Message),
+    /// An outgoing message has come further.
+    Status {
+        /// Whom it goes to.
+        peer: PhoneNumber,
+        /// Which message.
+        id: MessageId,
+        /// How far it is.
+        status: Status,
+    },
+    /// An outgoing message was given up: it is not sent again, and the peer does not get it.
+    Failed {
+        /// Whom it was for.
+        peer: PhoneNumber,
+        /// Which message.
+        id: MessageId,
+        /// What the server said of it last; `unavailable` if it never said anything.
+        code: ErrorCode,
+    },
+    /// Messages of a peer's device before this one never came. It is shown all the same.
+    Gap {
+        /// Who sent it.
+        peer: PhoneNumber,
+        /// The message after the gap.
+        id: MessageId,
+        /// The last number of the stream that came.
+        last: u64,
+    },
+    /// The server did not take messages for this peer yet. They are sent again.
+    Refused {
+        /// Whom they are for.
+        peer: PhoneNumber,
+        /// Why.
+        code: ErrorCode,
+        /// When they are sent again.
+        retry_at: Millis,
+    },
+    /// This device may not connect any more: register again.
+    SignedOut(ErrorCode),
+    /// The server, or this client in what the server said, found an error that concerns no message.
+    Error(ErrorCode),
+}
