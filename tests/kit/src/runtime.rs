@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use data_encoding::BASE64URL_NOPAD;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -301,9 +301,10 @@ impl Runtime {
             let name = binding.get("name").and_then(Value::as_str).unwrap_or_default();
             if let (Some(limit), Some(simple)) =
                 (options.rate_limits.get(name).copied(), binding.get_mut("simple"))
-                && let Some(object) = simple.as_object_mut() {
-                    object.insert("limit".to_owned(), limit.into());
-                }
+                && let Some(object) = simple.as_object_mut()
+            {
+                object.insert("limit".to_owned(), limit.into());
+            }
         }
         if !options.bundle.join("index.js").is_file() {
             bail!("there is no Worker in {}: run `cargo xtask build`", options.bundle.display());
@@ -385,10 +386,19 @@ impl Running {
 
     /// Ends workerd; the runner notices and ends by itself.
     fn kill(self) -> Result<()> {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("no process id")?;
-        // It can have ended by itself meanwhile.
-        let _ = kill_process(pid, Signal::KILL);
+        self.kill_workerd();
         self.wait()
+    }
+
+    fn kill_workerd(&self) {
+        if let Some(pid) = process_id(self.pid) {
+            // It can have ended by itself meanwhile.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
+    fn workerd_exists(&self) -> bool {
+        process_id(self.pid).is_some_and(|pid| test_kill_process(pid).is_ok())
     }
 
     fn stop(mut self) -> Result<()> {
@@ -399,13 +409,21 @@ impl Running {
     /// Waits until the runner has ended, and so workerd before it.
     fn wait(mut self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        while self.runner.try_wait()?.is_none() {
+        let status = loop {
+            if let Some(status) = self.runner.try_wait()? {
+                break status;
+            }
             if Instant::now() > deadline {
                 self.runner.kill()?;
-                self.runner.wait()?;
-                bail!("the runner did not end within {} s and was killed", PATIENCE.as_secs());
             }
             thread::sleep(Duration::from_millis(2));
+        };
+        if status.code().is_none() {
+            // The runner was killed, so it could not take workerd along.
+            self.kill_workerd();
+            while self.workerd_exists() && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(2));
+            }
         }
         for reader in self.readers {
             reader.join().map_err(|_| anyhow!("a reader panicked"))?;
@@ -425,11 +443,12 @@ impl Keeper {
     fn read_lines(&self, stream: impl std::io::Read, ready: Option<&Sender<Ready>>) {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
             if let Some(sender) = ready
-                && let Ok(message) = serde_json::from_str::<Ready>(&line) {
-                    // Nobody listens any more if starting took too long.
-                    let _ = sender.send(message);
-                    continue;
-                }
+                && let Ok(message) = serde_json::from_str::<Ready>(&line)
+            {
+                // Nobody listens any more if starting took too long.
+                let _ = sender.send(message);
+                continue;
+            }
             let line = serde_json::from_str(&line)
                 .unwrap_or_else(|_| LogLine { level: "runner".to_owned(), message: line });
             if self.print {
@@ -438,6 +457,10 @@ impl Keeper {
             lock(&self.logs).push(line);
         }
     }
+}
+
+fn process_id(raw: u32) -> Option<Pid> {
+    i32::try_from(raw).ok().and_then(Pid::from_raw)
 }
 
 /// 32 random bytes in base64url, as every secret of the Worker is.

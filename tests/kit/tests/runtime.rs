@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use estafette_testkit::{Behaviour, Options, Runtime, SmsGateway, TempDir};
+use rustix::process::{Pid, Signal, kill_process};
 
 fn echo() -> Options {
     Options::new().bundle(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/echo"))
@@ -126,5 +127,18 @@ fn the_gateway_takes_fails_hangs_and_talks_garbage() -> Result<()> {
     let other = Runtime::start(echo().sms(&gateway).var("SMS_SECRET", "another"))?;
     assert_eq!(get(&other, "/sms")?, "401");
     assert_eq!((gateway.refused(), gateway.messages().len()), (1, 2));
+    Ok(())
+}
+
+#[test]
+fn workerd_does_not_outlive_a_killed_runner() -> Result<()> {
+    let runtime = Runtime::start(echo())?;
+    let pid = runtime.workerd_pid()?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).context("no parent")?;
+    let runner = Pid::from_raw(parent.trim().parse()?).context("no process id")?;
+    kill_process(runner, Signal::KILL)?;
+    drop(runtime);
+    assert!(!alive(pid));
     Ok(())
 }
