@@ -32,11 +32,16 @@ impl BatchWriter {
         self.frames
     }
 
-    /// Whether `frames` more, of about `bytes`, still fit the limits of a batch.
+    /// Whether `frames` more, which are `bytes` long in CBOR, surely fit the limits of a batch.
     pub fn has_room(&self, frames: usize, bytes: usize) -> bool {
-        // Base64 makes four bytes of three.
-        let bytes = if self.encoding == Encoding::Json { bytes / 3 * 4 + 256 } else { bytes };
-        self.frames + frames <= BATCH_FRAMES_MAX && self.bytes.len() + bytes + 8 <= BATCH_BYTES_MAX
+        let bytes = match self.encoding {
+            Encoding::Cbor => bytes,
+            // An id of 17 bytes becomes 35, an integer of 9 becomes 20, a body 4 of each 3; a name
+            // gains 3 (quotes, colon, comma), of which a frame has at most 8.
+            Encoding::Json => bytes.saturating_mul(9) / 4 + 32 * frames,
+        };
+        let total = self.bytes.len().saturating_add(bytes).saturating_add(8);
+        self.frames + frames <= BATCH_FRAMES_MAX && total <= BATCH_BYTES_MAX
     }
 
     /// Adds a frame.
