@@ -58,7 +58,8 @@ impl Measurement {
                 .map(|figure| figure.value)
                 .collect();
             values.sort_by(f64::total_cmp);
-            let middle = values.get(values.len() / 2).copied().unwrap_or(figure.value);
+            let at = |index: usize| values.get(index).copied().unwrap_or(figure.value);
+            let middle = (at(values.len() / 2) + at(values.len().saturating_sub(1) / 2)) / 2.0;
             Figure { value: middle, ..figure.clone() }
         });
         Self { figures: figures.collect() }
@@ -120,5 +121,6 @@ mod tests {
         };
         let median = Measurement::median(&[run(3.0, 1.0), run(1.0, 2.0), run(2.0, 9.0)]);
         assert_eq!(median, run(2.0, 2.0));
+        assert_eq!(Measurement::median(&[run(3.0, 1.0), run(1.0, 2.0)]), run(2.0, 1.5));
     }
 }
