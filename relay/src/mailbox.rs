@@ -133,6 +133,11 @@ impl<S: Sql> Mailbox<S> {
         Ok(())
     }
 
+    /// Its database.
+    pub fn sql(&self) -> &S {
+        &self.sql
+    }
+
     /// Gives the database back, as an eviction leaves it.
     pub fn into_sql(self) -> S {
         self.sql

@@ -24,6 +24,11 @@ impl Native {
         Connection::open_in_memory().map(Self::new).map_err(failed)
     }
 
+    /// Runs statements that are no business of a mailbox, such as savepoints around its steps.
+    pub fn execute(&self, statements: &str) -> Result<(), StorageError> {
+        self.connection.execute_batch(statements).map_err(failed)
+    }
+
     /// Gives the connection back, to wake another mailbox on it.
     pub fn into_connection(self) -> Connection {
         self.connection
@@ -71,10 +76,12 @@ impl Sql for Native {
         &self,
         body: impl FnOnce() -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        let transaction = self.connection.unchecked_transaction().map_err(failed)?;
-        let value = body()?;
-        transaction.commit().map_err(failed)?;
-        Ok(value)
+        // A savepoint, because the simulation runs whole steps in one of its own.
+        self.connection.execute_batch("SAVEPOINT body").map_err(failed)?;
+        let result = body();
+        let end = if result.is_ok() { "RELEASE body" } else { "ROLLBACK TO body; RELEASE body" };
+        self.connection.execute_batch(end).map_err(failed)?;
+        result
     }
 
     fn rows_written(&self) -> u64 {

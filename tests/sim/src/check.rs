@@ -1,0 +1,138 @@
+//! What must hold when everybody has come to rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use estafette_core::{Message, Status};
+
+use crate::device::{Device, Key};
+use crate::world::World;
+
+/// An invariant that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The seed that shows it again.
+    pub seed: u64,
+    /// What did not hold.
+    pub what: String,
+}
+
+impl Violation {
+    pub(crate) fn new(seed: u64, what: String) -> Self {
+        Self { seed, what }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {}: {}", self.seed, self.what)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+pub(crate) fn check(world: &World) -> Result<(), Violation> {
+    let fail = |what: String| Err(Violation::new(world.seed, what));
+    let mut held = Vec::new();
+    for device in &world.devices {
+        let mut stores = device.wiped.clone();
+        stores.push(device.messages());
+        for store in &stores {
+            shown_once_and_in_order(device, store).or_else(fail)?;
+        }
+        held.push(stores.concat());
+    }
+    for (sender, messages) in world.devices.iter().zip(&held) {
+        came_from_somewhere(world, messages).or_else(fail)?;
+        sent_is_there(world, sender, &held).or_else(fail)?;
+        marks_agree(world, sender).or_else(fail)?;
+    }
+    Ok(())
+}
+
+fn incoming(messages: &[Message]) -> impl Iterator<Item = &Message> {
+    messages.iter().filter(|message| message.incoming)
+}
+
+/// In one store a message is once, and those of a stream are in the order of their numbers.
+fn shown_once_and_in_order(device: &Device, store: &[Message]) -> Result<(), String> {
+    let mut seen: BTreeSet<Key> = BTreeSet::new();
+    let mut last: BTreeMap<_, u64> = BTreeMap::new();
+    for message in incoming(store) {
+        if !seen.insert((message.peer, message.id)) {
+            return Err(format!("{:?} is twice on {:?}", message.id, device.me.device));
+        }
+        let before = last.insert((message.device, message.id.stream), message.id.number);
+        if before.is_some_and(|before| before >= message.id.number) {
+            let (id, before) = (message.id, before);
+            return Err(format!("{id:?} comes after {before:?} on {:?}", device.me.device));
+        }
+    }
+    Ok(())
+}
+
+/// Nothing is received that was not written, to that account.
+fn came_from_somewhere(world: &World, messages: &[Message]) -> Result<(), String> {
+    for message in incoming(messages) {
+        let written = world.devices.iter().any(|device| {
+            device.me.device == message.device && device.bodies.contains_key(&message.body)
+        });
+        if !written {
+            return Err(format!("{:?} was never written", message.id));
+        }
+    }
+    Ok(())
+}
+
+/// What was told `sent` is on every device of the recipient, or was before its store was deleted;
+/// and nothing that is not failed is still queued.
+fn sent_is_there(world: &World, sender: &Device, held: &[Vec<Message>]) -> Result<(), String> {
+    let mut told = sender.told.clone();
+    for message in sender.messages().iter().filter(|message| !message.incoming) {
+        match message.status {
+            Status::Queued => return Err(format!("{:?} is still queued", message.id)),
+            Status::Failed => {
+                let registered = world.devices.iter().any(|other| other.me.account == message.peer);
+                if registered {
+                    return Err(format!("{:?} failed", message.id));
+                }
+            }
+            _ => drop(told.insert(message.id, message.peer)),
+        }
+    }
+    for (id, peer) in told {
+        for (recipient, messages) in world.devices.iter().zip(held) {
+            if recipient.me.account != peer {
+                continue;
+            }
+            let there = incoming(messages)
+                .any(|message| message.id == id && message.device == sender.me.device);
+            if !there {
+                let (from, to) = (sender.me.device, recipient.me.device);
+                return Err(format!("{id:?} from {from:?} was told sent and is not on {to:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The sender knows what became of each message in its store.
+fn marks_agree(world: &World, sender: &Device) -> Result<(), String> {
+    let mut marks: BTreeMap<_, Status> = BTreeMap::new();
+    for recipient in &world.devices {
+        for message in incoming(&recipient.messages()) {
+            if message.device == sender.me.device {
+                let mark = marks.entry(message.id).or_insert(Status::Delivered);
+                *mark = (*mark).max(message.status);
+            }
+        }
+    }
+    for message in sender.messages().iter().filter(|message| !message.incoming) {
+        let expected = marks.get(&message.id).copied().unwrap_or(Status::Queued);
+        if message.status < expected {
+            let (id, status) = (message.id, message.status);
+            return Err(format!("{id:?} is {expected:?} there and {status:?} here"));
+        }
+    }
+    Ok(())
+}

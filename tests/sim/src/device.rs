@@ -1,0 +1,102 @@
+//! The host of one device: its store, clock and connection, and a record of all that it showed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use estafette_core::{Client, Config, Identity, Message, Status, Store};
+use estafette_protocol::{MessageId, Millis, PhoneNumber};
+
+/// The key of an incoming message: an id counts only with who it is from.
+pub(crate) type Key = (PhoneNumber, MessageId);
+
+pub(crate) struct Device {
+    pub(crate) me: Identity,
+    client: Option<Client>,
+    /// Its clock less the true one.
+    pub(crate) skew: i64,
+    /// Only the last wake-up counts.
+    pub(crate) wake: u64,
+    pub(crate) connection: Option<usize>,
+    /// What this store has shown, to see that nothing is shown twice.
+    pub(crate) shown: BTreeSet<Key>,
+    /// What earlier stores held in the end, each in order.
+    pub(crate) wiped: Vec<Vec<Message>>,
+    /// Outgoing messages that were told to be safe, ever.
+    pub(crate) told: BTreeMap<MessageId, PhoneNumber>,
+    pub(crate) failed: BTreeSet<MessageId>,
+    /// Everything that was ever sent from here, by body.
+    pub(crate) bodies: BTreeMap<Vec<u8>, PhoneNumber>,
+}
+
+impl Device {
+    pub(crate) fn new(me: Identity, seed: u64, now: Millis) -> Self {
+        let mut device = Self {
+            me,
+            client: None,
+            skew: 0,
+            wake: 0,
+            connection: None,
+            shown: BTreeSet::new(),
+            wiped: Vec::new(),
+            told: BTreeMap::new(),
+            failed: BTreeSet::new(),
+            bodies: BTreeMap::new(),
+        };
+        device.start(Store::in_memory().unwrap(), seed, now);
+        device
+    }
+
+    fn start(&mut self, store: Store, seed: u64, now: Millis) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let entropy = Box::new(move || rng.u64(..));
+        let client =
+            Client::start_with(store, self.me, Config::default(), entropy, self.clock(now));
+        self.client = Some(client.unwrap());
+    }
+
+    pub(crate) fn clock(&self, now: Millis) -> Millis {
+        now.saturating_add_signed(self.skew)
+    }
+
+    pub(crate) fn client(&mut self) -> &mut Client {
+        self.client.as_mut().unwrap()
+    }
+
+    pub(crate) fn reader(&self) -> &Client {
+        self.client.as_ref().unwrap()
+    }
+
+    /// The program dies and starts again.
+    pub(crate) fn restart(&mut self, seed: u64, now: Millis) {
+        let store = self.client.take().unwrap().into_store();
+        self.start(Store::on(store.into_connection()).unwrap(), seed, now);
+    }
+
+    /// The same, without its store.
+    pub(crate) fn wipe(&mut self, seed: u64, now: Millis) {
+        let messages = self.messages();
+        for message in messages.iter().filter(|message| !message.incoming) {
+            self.note(message.peer, message.id, message.status);
+        }
+        self.wiped.push(messages);
+        self.shown.clear();
+        self.start(Store::in_memory().unwrap(), seed, now);
+    }
+
+    /// Notes what the user is told of an outgoing message.
+    pub(crate) fn note(&mut self, peer: PhoneNumber, id: MessageId, status: Status) {
+        match status {
+            Status::Queued => {}
+            Status::Failed => drop(self.failed.insert(id)),
+            Status::Sent | Status::Delivered | Status::Read | Status::Played => {
+                self.told.insert(id, peer);
+            }
+        }
+    }
+
+    /// Everything in the present store, chat by chat, each in the order that it is shown.
+    pub(crate) fn messages(&self) -> Vec<Message> {
+        let client = self.reader();
+        let chats = client.chats().unwrap();
+        chats.iter().flat_map(|chat| client.history(chat.peer, 100_000).unwrap()).collect()
+    }
+}

@@ -1,0 +1,155 @@
+//! Who there is, and what the users do.
+
+use estafette_core::Identity;
+use estafette_protocol::{DeviceId, Millis, PhoneNumber};
+use estafette_relay::{AccountAnswer, AccountRequest, Config, Sql, Value};
+use fastrand::Rng;
+
+use crate::Violation;
+use crate::device::Device;
+use crate::faults::Faults;
+use crate::network::Event;
+use crate::object::Object;
+use crate::world::World;
+
+/// Nobody registers here.
+const NOBODY: u64 = 33_600_009_999;
+/// How long everybody may take to come to rest once nothing fails.
+const REST: Millis = 6 * 60 * 60 * 1000;
+
+impl World {
+    /// A world as the seed wants it.
+    pub fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let faults = if rng.u8(0..8) == 0 { Faults::NONE } else { Faults::draw(&mut rng) };
+        let accounts = rng.usize(2..=4);
+        let config = Config {
+            // Some mailboxes are small, so that they are full at times.
+            queue_messages_max: if rng.u8(0..4) == 0 { rng.u64(8..40) } else { 20_000 },
+            ..Config::default()
+        };
+        let mut world = Self::empty(seed, rng, faults);
+        for account in 0..accounts {
+            let devices = if world.rng.u8(0..3) == 0 { 2 } else { 1 };
+            world.settle_in(33_600_000_001 + account as u64, devices, config);
+        }
+        let nobody = PhoneNumber::from_digits(NOBODY).unwrap();
+        world.by_number.insert(nobody, world.objects.len());
+        world.objects.push(Object::new(nobody, config));
+        world
+    }
+
+    fn settle_in(&mut self, digits: u64, devices: u64, config: Config) {
+        let number = PhoneNumber::from_digits(digits).unwrap();
+        let mut object = Object::new(number, config);
+        let hash = [1; 32];
+        let register = AccountRequest::Register {
+            number,
+            hash,
+            device: DeviceId(digits << 8),
+            name: "first".into(),
+            identity_key: [2; 32],
+        };
+        for request in [AccountRequest::Code { hash }, register] {
+            let answer = object.step(self.now, 1, crate::object::Fate::Done, |mailbox, now| {
+                mailbox.on_account(now, request)
+            });
+            assert!(!matches!(answer, Some((AccountAnswer::Refused { .. }, _)) | None));
+        }
+        for slot in 1..devices {
+            // Linking comes later; a mailbox serves several devices already.
+            let id = DeviceId((digits << 8) + slot);
+            let statement =
+                "INSERT INTO device (slot, device, name, identity_key, registered_at, cursor)
+                 VALUES (?, ?, 'linked', x'', 0, 0)";
+            let values = [Value::from(slot), Value::Blob(id.to_bytes().to_vec())];
+            object.database().run(statement, &values).unwrap();
+        }
+        self.by_number.insert(number, self.objects.len());
+        self.objects.push(object);
+        for slot in 0..devices {
+            let me = Identity { account: number, device: DeviceId((digits << 8) + slot) };
+            let seed = self.rng.u64(..);
+            self.devices.push(Device::new(me, seed, self.now));
+        }
+    }
+
+    /// The first part of a run: people write and read, and much goes wrong.
+    pub(crate) fn misbehave(&mut self) {
+        let length = self.rng.u64(5_000..60_000);
+        let end = self.now + length;
+        for device in 0..self.devices.len() {
+            self.device_input(device, estafette_core::Input::Tick);
+            for _ in 0..self.rng.u64(0..30) {
+                let at = self.now + self.rng.u64(0..length);
+                self.schedule(at, Event::Write { device });
+            }
+            for _ in 0..self.rng.u64(0..6) {
+                let at = self.now + self.rng.u64(0..length);
+                self.schedule(at, Event::Read { device });
+            }
+        }
+        self.schedule(self.now + 1000, Event::Outage);
+        while self.advance(end) {}
+    }
+
+    /// The second part: nothing fails, every socket is cut once, and everybody comes to rest.
+    pub(crate) fn heal(&mut self) -> Result<(), Violation> {
+        self.faults = Faults::NONE;
+        for device in 0..self.devices.len() {
+            self.cut(device);
+        }
+        let cut = self.now + 40_000;
+        while self.advance(cut) {}
+        let end = self.now + REST;
+        let mut steps = 0_u64;
+        while self.violation.is_none() && !(steps.is_multiple_of(16) && self.is_quiet()) {
+            steps += 1;
+            if !self.advance(end) && self.violation.is_none() {
+                let what = format!("no rest after six hours: {}", self.unrest());
+                return Err(Violation::new(self.seed, what));
+            }
+        }
+        self.report.time = self.now - 1_800_000_000_000;
+        self.violation.take().map_or(Ok(()), Err)
+    }
+
+    fn unrest(&self) -> String {
+        let devices = self.devices.iter().map(|device| device.reader().pending());
+        let objects = self.objects.iter().map(Object::is_empty);
+        let (devices, objects): (Vec<_>, Vec<_>) = (devices.collect(), objects.collect());
+        format!("devices {devices:?}, objects empty {objects:?}")
+    }
+
+    /// A user writes one message, or several at once.
+    pub(crate) fn write(&mut self, device: usize) {
+        let own = self.devices[device].me;
+        let burst = if self.rng.u8(0..6) == 0 { self.rng.u64(2..25) } else { 1 };
+        let object = self.rng.usize(0..self.objects.len());
+        let to = self.objects[object].number;
+        for _ in 0..burst {
+            self.report.written += 1;
+            let body = format!("{} from {:?}", self.report.written, own.device).into_bytes();
+            self.devices[device].bodies.insert(body.clone(), to);
+            let clock = self.devices[device].clock(self.now);
+            let (_, asks) = self.devices[device].client().send(clock, to, body).unwrap();
+            self.obey(device, asks);
+        }
+    }
+
+    /// A user reads a chat to its end.
+    pub(crate) fn read(&mut self, device: usize) {
+        let clock = self.devices[device].clock(self.now);
+        let client = self.devices[device].client();
+        let mut last = Vec::new();
+        for chat in client.chats().unwrap() {
+            let history = client.history(chat.peer, 1000).unwrap();
+            let incoming = history.iter().rev().find(|message| message.incoming);
+            last.extend(incoming.map(|message| (chat.peer, message.id)));
+        }
+        for (peer, through) in last {
+            let asks = self.devices[device].client().read(clock, peer, through).unwrap();
+            self.obey(device, asks);
+        }
+    }
+}
