@@ -1,12 +1,16 @@
-//! A few mailboxes that call each other at once and without faults, and devices that say what a test
-//! tells them to. The simulation has the faults.
+//! A few mailboxes that call each other at once, and devices that say what a test tells them to.
+//! Faults happen where a test asks for them; the simulation has them at random.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::panic, clippy::indexing_slicing)]
 
-use std::collections::{BTreeMap, VecDeque};
+mod db;
 
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+pub use db::Db;
 use estafette_protocol::*;
-use estafette_relay::sql::Native;
 use estafette_relay::*;
 
 pub const NOON: Millis = 1_800_000_000_000;
@@ -36,7 +40,8 @@ pub fn ack(ids: Vec<MessageId>) -> ClientFrame {
 
 /// One account's object, and what its sockets have been given.
 pub struct Object {
-    pub mailbox: Option<Mailbox<Native>>,
+    pub db: Db,
+    pub mailbox: Mailbox<Db>,
     pub timer: Option<Millis>,
     pub alarm: Option<Millis>,
     pub sockets: BTreeMap<SocketId, Socket>,
@@ -50,6 +55,15 @@ pub struct Socket {
     pub closed: Option<u16>,
 }
 
+/// What becomes of a mailbox right before one of its steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blow {
+    /// It leaves memory, its sockets stay.
+    Hibernates,
+    /// It leaves memory and loses its sockets.
+    Restarts,
+}
+
 pub struct World {
     pub now: Millis,
     pub config: Config,
@@ -57,16 +71,40 @@ pub struct World {
     calls: VecDeque<(u64, PeerRequest)>,
     /// Calls to this account fail before they take effect.
     pub unreachable: Option<u64>,
+    /// Calls to this account take effect, and are reported failed.
+    pub mute: Option<u64>,
+    /// Calls stay under way.
+    pub calls_hang: bool,
     /// How many calls were made.
     pub called: usize,
+    /// How many steps all mailboxes took.
+    pub steps: usize,
+    /// At which of them something befalls the mailbox.
+    pub blow: Option<(usize, Blow)>,
+    /// A storage failure undoes the statement alone, not the whole step.
+    pub steps_in_pieces: bool,
+    /// How many statements succeed before one fails.
+    pub fails_in: Rc<Cell<Option<u64>>>,
     seed: u64,
 }
 
 impl World {
     pub fn new() -> Self {
-        let config = Config::default();
-        let (objects, calls) = (BTreeMap::new(), VecDeque::new());
-        Self { now: NOON, config, objects, calls, unreachable: None, called: 0, seed: 0 }
+        Self {
+            now: NOON,
+            config: Config::default(),
+            objects: BTreeMap::new(),
+            calls: VecDeque::new(),
+            unreachable: None,
+            mute: None,
+            calls_hang: false,
+            called: 0,
+            steps: 0,
+            blow: None,
+            steps_in_pieces: false,
+            fails_in: Rc::default(),
+            seed: 0,
+        }
     }
 
     /// A world where these accounts have device 1.
@@ -79,59 +117,133 @@ impl World {
     }
 
     pub fn object(&mut self, account: u64) -> &mut Object {
-        self.objects.entry(account).or_insert_with(|| Object {
-            mailbox: None,
-            timer: None,
-            alarm: None,
-            sockets: BTreeMap::new(),
-        });
-        let (now, config) = (self.now, self.config);
-        self.seed += 1;
-        let seed = self.seed;
-        let object = self.objects.get_mut(&account).unwrap();
-        if object.mailbox.is_none() {
-            let wake = Wake { now, seed, alarm: None, sockets: Vec::new() };
-            object.mailbox = Mailbox::wake(Native::in_memory().unwrap(), config, wake).ok();
+        if !self.objects.contains_key(&account) {
+            let db = Db::new(self.fails_in.clone());
+            let mailbox = self.wake(&db, None, Vec::new());
+            let (timer, alarm, sockets) = (None, None, BTreeMap::new());
+            self.objects.insert(account, Object { db, mailbox, timer, alarm, sockets });
         }
-        object
+        self.objects.get_mut(&account).unwrap()
     }
 
-    pub fn mailbox(&mut self, account: u64) -> &mut Mailbox<Native> {
-        self.object(account).mailbox.as_mut().unwrap()
+    fn wake(&mut self, db: &Db, alarm: Option<Millis>, sockets: Vec<Vec<u8>>) -> Mailbox<Db> {
+        self.seed += 1;
+        let wake = Wake { now: self.now, seed: self.seed, alarm, sockets };
+        // One failure is injected at a time, so the second attempt succeeds.
+        let mut woken = Mailbox::wake(db.clone(), self.config, wake.clone());
+        if woken.is_err() {
+            woken = Mailbox::wake(db.clone(), self.config, wake);
+        }
+        woken.unwrap()
     }
 
-    pub fn rows(&mut self, account: u64) -> u64 {
-        let now = self.now;
-        let device = DeviceId(1);
-        let request = AccountRequest::Usage { device };
-        match self.mailbox(account).on_account(now, request).unwrap().0 {
-            AccountAnswer::Usage(usage) => usage.rows_written,
+    pub fn mailbox(&mut self, account: u64) -> &mut Mailbox<Db> {
+        &mut self.object(account).mailbox
+    }
+
+    /// What is stored, as SQL sees it.
+    pub fn query(&mut self, account: u64, statement: &str) -> Vec<Vec<Value>> {
+        self.object(account).db.query(statement)
+    }
+
+    /// How many rows a table has.
+    pub fn count(&mut self, account: u64, table: &str) -> usize {
+        self.query(account, &format!("SELECT 1 FROM {table}")).len()
+    }
+
+    pub fn usage(&mut self, account: u64) -> http::Usage {
+        let request = AccountRequest::Usage { device: DeviceId(1) };
+        match self.account(account, request) {
+            AccountAnswer::Usage(usage) => usage,
             other => panic!("{other:?}"),
         }
     }
 
-    pub fn account(&mut self, account: u64, request: AccountRequest) -> AccountAnswer {
+    pub fn rows(&mut self, account: u64) -> u64 {
+        self.usage(account).rows_written
+    }
+
+    /// One step of a mailbox. `None`: its storage failed, so it went and came back.
+    fn step<T>(
+        &mut self,
+        account: u64,
+        work: impl FnOnce(&mut Mailbox<Db>, Millis) -> Result<T, StorageError>,
+    ) -> Option<T> {
         let now = self.now;
-        let (answer, effects) = self.mailbox(account).on_account(now, request).unwrap();
+        self.object(account);
+        self.steps += 1;
+        match self.blow {
+            Some((at, Blow::Hibernates)) if at == self.steps => self.hibernates(account),
+            Some((at, Blow::Restarts)) if at == self.steps => self.restarts(account),
+            _ => {}
+        }
+        let in_pieces = self.steps_in_pieces;
+        let object = self.object(account);
+        let db = object.db.clone();
+        let done = if in_pieces {
+            work(&mut object.mailbox, now)
+        } else {
+            db.whole(|| work(&mut object.mailbox, now))
+        };
+        match done {
+            Ok(value) => Some(value),
+            Err(error) => {
+                assert!(db.was_made_to_fail(&error), "{error}");
+                self.restarts(account);
+                None
+            }
+        }
+    }
+
+    /// Asks something of the account, and says what it answered and what it wants done.
+    pub fn account_effects(
+        &mut self,
+        account: u64,
+        request: AccountRequest,
+    ) -> (AccountAnswer, Vec<Effect>) {
+        self.step(account, |mailbox, now| mailbox.on_account(now, request)).unwrap()
+    }
+
+    pub fn account(&mut self, account: u64, request: AccountRequest) -> AccountAnswer {
+        let (answer, effects) = self.account_effects(account, request);
         self.perform(account, effects);
+        self.settle();
         answer
     }
 
+    pub fn code(&mut self, account: u64, hash: u8) -> AccountAnswer {
+        self.account(account, AccountRequest::Code { hash: [hash; 32] })
+    }
+
+    pub fn proves(&mut self, account: u64, device: u64, hash: u8) -> AccountAnswer {
+        let request = AccountRequest::Register {
+            number: number(account),
+            hash: [hash; 32],
+            device: DeviceId(device),
+            name: "test".into(),
+            identity_key: [1; 32],
+        };
+        self.account(account, request)
+    }
+
     pub fn register(&mut self, account: u64, device: u64) {
-        let hash = [7; 32];
-        self.account(account, AccountRequest::Code { hash });
-        let answer = self.account(
-            account,
-            AccountRequest::Register {
-                number: number(account),
-                hash,
-                device: DeviceId(device),
-                name: "test".into(),
-                identity_key: [1; 32],
-            },
-        );
-        assert_eq!(answer, AccountAnswer::Granted);
+        self.code(account, 7);
+        assert_eq!(self.proves(account, device, 7), AccountAnswer::Granted);
         self.now += 3_600_000;
+    }
+
+    /// One more device, as linking will add it.
+    pub fn link(&mut self, account: u64, device: u64) {
+        let slot = self.count(account, "device");
+        let key = format!("x'{device:016x}'");
+        self.query(
+            account,
+            &format!(
+                "INSERT INTO device (slot, device, name, identity_key, registered_at, cursor)
+                 VALUES ({slot}, {key}, 'linked', zeroblob(32), 0, 0)"
+            ),
+        );
+        self.restarts(account);
     }
 
     pub fn connect(&mut self, account: u64, device: u64) -> SocketId {
@@ -144,9 +256,14 @@ impl World {
         device: u64,
         encoding: Encoding,
     ) -> Result<SocketId, Refusal> {
-        let now = self.now;
         let connect = Connect { account: number(account), device: DeviceId(device), encoding };
-        let (socket, effects) = self.mailbox(account).on_connect(now, connect).unwrap()?;
+        let opened = loop {
+            let opened = self.step(account, |mailbox, now| mailbox.on_connect(now, connect));
+            if let Some(opened) = opened {
+                break opened;
+            }
+        };
+        let (socket, effects) = opened?;
         let opened =
             Socket { encoding, frames: vec![], batches: 0, attachment: vec![], closed: None };
         self.object(account).sockets.insert(socket, opened);
@@ -156,40 +273,38 @@ impl World {
     }
 
     pub fn says(&mut self, account: u64, socket: SocketId, frames: &[ClientFrame]) {
-        let encoding = self.object(account).sockets[&socket].encoding;
-        self.says_raw(account, socket, &encoding.encode(frames));
+        let Some(open) = self.object(account).sockets.get(&socket) else { return };
+        let message = open.encoding.encode(frames);
+        self.says_raw(account, socket, &message);
     }
 
     pub fn says_raw(&mut self, account: u64, socket: SocketId, message: &WireMessage) {
-        let now = self.now;
-        let effects = self.mailbox(account).on_message(now, socket, message).unwrap();
-        self.perform(account, effects);
+        let effects = self.step(account, |mailbox, now| mailbox.on_message(now, socket, message));
+        self.perform(account, effects.unwrap_or_default());
         self.settle();
     }
 
     pub fn closes(&mut self, account: u64, socket: SocketId) {
-        let now = self.now;
-        let effects = self.mailbox(account).on_close(now, socket).unwrap();
         self.object(account).sockets.remove(&socket);
-        self.perform(account, effects);
+        let effects = self.step(account, |mailbox, now| mailbox.on_close(now, socket));
+        self.perform(account, effects.unwrap_or_default());
         self.settle();
+    }
+
+    /// Whether the socket is there and was not closed by the server.
+    pub fn is_open(&mut self, account: u64, socket: SocketId) -> bool {
+        self.object(account).sockets.get(&socket).is_some_and(|socket| socket.closed.is_none())
     }
 
     /// What the socket was given since the last time.
     pub fn hears(&mut self, account: u64, socket: SocketId) -> Vec<ServerFrame> {
-        std::mem::take(&mut self.object(account).sockets.get_mut(&socket).unwrap().frames)
+        let socket = self.object(account).sockets.get_mut(&socket);
+        socket.map(|socket| std::mem::take(&mut socket.frames)).unwrap_or_default()
     }
 
     /// The ids of the messages among them.
     pub fn receives(&mut self, account: u64, socket: SocketId) -> Vec<MessageId> {
-        let frames = self.hears(account, socket);
-        frames
-            .into_iter()
-            .filter_map(|frame| match frame {
-                ServerFrame::Deliver(deliver) => Some(deliver.id),
-                _ => None,
-            })
-            .collect()
+        received(&self.hears(account, socket))
     }
 
     /// Lets time pass; timers and alarms go off.
@@ -198,17 +313,42 @@ impl World {
         let now = self.now;
         for account in self.objects.keys().copied().collect::<Vec<_>>() {
             if self.object(account).timer.is_some_and(|at| at <= now) {
-                self.object(account).timer = None;
-                let effects = self.mailbox(account).on_timer(now).unwrap();
-                self.perform(account, effects);
+                self.timer_fires(account);
             }
             if self.object(account).alarm.is_some_and(|at| at <= now) {
-                self.object(account).alarm = None;
-                let effects = self.mailbox(account).on_alarm(now).unwrap();
-                self.perform(account, effects);
+                self.alarm_fires(account);
             }
         }
         self.settle();
+    }
+
+    pub fn timer_fires(&mut self, account: u64) {
+        self.object(account).timer = None;
+        let effects = self.step(account, |mailbox, now| mailbox.on_timer(now));
+        self.perform(account, effects.unwrap_or_default());
+        self.settle();
+    }
+
+    pub fn alarm_fires(&mut self, account: u64) {
+        let pending = self.object(account).alarm.take();
+        let effects = self.step(account, |mailbox, now| mailbox.on_alarm(now));
+        if effects.is_none() {
+            // The platform repeats an alarm whose handler failed.
+            self.object(account).alarm = pending;
+            self.restarts(account);
+        }
+        self.perform(account, effects.unwrap_or_default());
+        self.settle();
+    }
+
+    /// A call of another mailbox, made up by the test.
+    pub fn calls(&mut self, from: u64, to: u64, items: Vec<PeerItem>) -> Vec<Verdict> {
+        let request = PeerRequest { from: number(from), to: number(to), items };
+        let answer = self.step(to, |mailbox, now| mailbox.on_call(now, request));
+        let (answer, effects) = answer.unwrap();
+        self.perform(to, effects);
+        self.settle();
+        answer.verdicts
     }
 
     /// The object leaves memory and comes back: hibernation, which keeps sockets.
@@ -223,25 +363,24 @@ impl World {
     }
 
     fn reload(&mut self, account: u64) {
-        let (now, config) = (self.now, self.config);
-        self.seed += 1;
-        let seed = self.seed;
         let object = self.object(account);
         object.timer = None;
-        let sql = object.mailbox.take().unwrap().into_sql();
+        object.db.counts_rows_anew();
+        let (db, alarm) = (object.db.clone(), object.alarm);
+        // The platform gives back sockets that are closing, too.
         let sockets = object.sockets.values().map(|socket| socket.attachment.clone()).collect();
-        let wake = Wake { now, seed, alarm: object.alarm, sockets };
-        let sql = Native::new(sql.into_connection());
-        object.mailbox = Some(Mailbox::wake(sql, config, wake).unwrap());
+        let mailbox = self.wake(&db, alarm, sockets);
+        self.object(account).mailbox = mailbox;
     }
 
-    fn perform(&mut self, account: u64, effects: Vec<Effect>) {
-        let now = self.now;
+    pub fn perform(&mut self, account: u64, effects: Vec<Effect>) {
+        let (now, hold) = (self.now, self.config.hold);
         for effect in effects {
             let object = self.object(account);
             match effect {
                 Effect::Send { socket, message } => {
                     let Some(socket) = object.sockets.get_mut(&socket) else { continue };
+                    assert!(socket.closed.is_none(), "nothing is put on a closed socket");
                     assert!(message.len() <= limits::BATCH_BYTES_MAX);
                     let batch = socket.encoding.decode_server(&message).unwrap();
                     assert!(!batch.is_empty());
@@ -265,8 +404,14 @@ impl World {
                     }
                 }
                 Effect::Call { request, .. } => self.calls.push_back((account, request)),
-                Effect::Timer(wait) => object.timer = wait.map(|wait| now + wait),
-                Effect::Alarm(at) => object.alarm = Some(at),
+                Effect::Timer(wait) => {
+                    assert!(wait.is_none_or(|wait| wait <= hold));
+                    object.timer = wait.map(|wait| now + wait);
+                }
+                Effect::Alarm(at) => {
+                    let pending = object.alarm.replace(at);
+                    assert!(pending.is_none_or(|pending| at < pending), "set only to be earlier");
+                }
                 Effect::Forget => {
                     self.objects.remove(&account);
                     return;
@@ -275,22 +420,38 @@ impl World {
         }
     }
 
-    fn settle(&mut self) {
-        while let Some((from, request)) = self.calls.pop_front() {
+    /// Lets the calls that are under way arrive, and those that follow from them.
+    pub fn settle(&mut self) {
+        while !self.calls_hang {
+            let Some((from, request)) = self.calls.pop_front() else { return };
             self.called += 1;
-            let (now, to) = (self.now, request.to.digits());
+            let to = request.to;
             let request = PeerRequest::decode(&request.encode()).unwrap();
-            let answer = if self.unreachable == Some(to) {
-                None
-            } else {
-                let (answer, effects) = self.mailbox(to).on_call(now, request).unwrap();
-                self.perform(to, effects);
-                PeerAnswer::decode(&answer.encode())
-            };
-            let effects = self.mailbox(from).on_answer(now, number(to), answer).unwrap();
-            self.perform(from, effects);
+            let mut answer = None;
+            if self.unreachable != Some(to.digits()) {
+                let taken =
+                    self.step(to.digits(), |mailbox, now| mailbox.on_call(now, request));
+                if let Some((taken, effects)) = taken {
+                    self.perform(to.digits(), effects);
+                    answer = PeerAnswer::decode(&taken.encode());
+                }
+            }
+            if self.mute == Some(to.digits()) {
+                answer = None;
+            }
+            let effects = self.step(from, |mailbox, now| mailbox.on_answer(now, to, answer));
+            self.perform(from, effects.unwrap_or_default());
         }
     }
+}
+
+/// The ids of the messages among the frames.
+pub fn received(frames: &[ServerFrame]) -> Vec<MessageId> {
+    let ids = frames.iter().filter_map(|frame| match frame {
+        ServerFrame::Deliver(deliver) => Some(deliver.id),
+        _ => None,
+    });
+    ids.collect()
 }
 
 /// The ids that a device was told are safe.
@@ -331,4 +492,24 @@ pub fn refused(frames: &[ServerFrame]) -> Vec<(MessageId, ErrorCode)> {
         _ => None,
     });
     refused.flatten().collect()
+}
+
+/// The codes of the error frames, with the place in the batch.
+pub fn errors(frames: &[ServerFrame]) -> Vec<(ErrorCode, Option<u64>)> {
+    let errors = frames.iter().filter_map(|frame| match frame {
+        ServerFrame::Error(error) => Some((error.code, error.index)),
+        _ => None,
+    });
+    errors.collect()
+}
+
+/// The only refusal among the frames.
+pub fn refusal(frames: &[ServerFrame]) -> Refused {
+    let mut refused = frames.iter().filter_map(|frame| match frame {
+        ServerFrame::Refused(refused) => Some(refused.clone()),
+        _ => None,
+    });
+    let first = refused.next().unwrap();
+    assert_eq!(refused.next(), None);
+    first
 }
