@@ -22,7 +22,8 @@ childProcess.spawn = (...args) => {
   const child = spawn(...args);
   if (String(args[0]).includes("workerd")) {
     runtime = child;
-    child.once("exit", (code, signal) => {
+    // Not "exit": what it said last is still to be read then.
+    child.once("close", (code, signal) => {
       if (!stopping) leave(3, `The runtime ended by itself (${signal ?? `status ${code}`}).`);
     });
   }
@@ -35,7 +36,7 @@ function leave(status, message) {
   stopping = true;
   if (message) process.stderr.write(`${message}\n`);
   if (runtime?.exitCode === null && runtime.signalCode === null) {
-    runtime.once("exit", () => process.exit(status));
+    runtime.once("close", () => process.exit(status));
     runtime.kill("SIGKILL");
   } else {
     process.exit(status);

@@ -15,6 +15,9 @@ use crate::setup::{WASM, Workspace, run, run_quietly, step};
 /// The largest module that may be shipped, uncompressed.
 const WASM_BYTES_MAX: usize = 1_000_000;
 
+/// The package that is built when no other is named.
+const WORKER: &str = "estafette-worker";
+
 /// What wasm-opt may assume of the runtime. Named one by one: with all features allowed it emits
 /// what no shipping engine reads.
 const FEATURES: &[&str] = &[
@@ -33,12 +36,20 @@ const FEATURES: &[&str] = &[
 const WASM_OPT_MIN: u32 = 120;
 
 /// What to build.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Options {
-    /// Cargo features of the Worker beyond its defaults.
+    /// The package: the Worker, or one that stands in for it in a test.
+    pub(crate) package: String,
+    /// Cargo features of the package beyond its defaults.
     pub(crate) features: Vec<String>,
     /// Where the bundle goes, instead of `worker/build`.
     pub(crate) out: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { package: WORKER.to_owned(), features: Vec::new(), out: None }
+    }
 }
 
 /// Does all set-up, builds, and returns the directory of the bundle.
@@ -47,16 +58,17 @@ pub(crate) fn build(workspace: &Workspace, options: &Options) -> Result<PathBuf>
     workspace.wasm_target()?;
     workspace.packages()?;
 
-    let out = options.out.clone().unwrap_or_else(|| workspace.root.join("worker/build"));
-    let variant = if options.features.is_empty() {
-        "worker".to_owned()
-    } else {
-        format!("worker-{}", options.features.join("-"))
-    };
-    let work = workspace.target().join("bundle").join(variant);
+    let mut variant = options.package.clone();
+    for feature in &options.features {
+        variant = format!("{variant}-{feature}");
+    }
+    let work = workspace.target().join("bundle").join(&variant);
+    let shipped = workspace.root.join("worker/build");
+    let usual = if variant == WORKER { shipped } else { work.join("out") };
+    let out = options.out.clone().unwrap_or(usual);
 
-    step("building the Worker");
-    let module = compile(workspace, &options.features)?;
+    step(&format!("building {variant}"));
+    let module = compile(workspace, options)?;
     let bindings = bind(&module, &work)?;
     let optimised = optimise(workspace, &bindings, &work)?;
     bundle(workspace, &bindings.join("index.js"), &out)?;
@@ -75,16 +87,17 @@ fn shown(workspace: &Workspace, path: &Path) -> String {
     path.strip_prefix(&workspace.root).unwrap_or(path).display().to_string()
 }
 
-fn compile(workspace: &Workspace, features: &[String]) -> Result<PathBuf> {
+fn compile(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
     let mut cargo = workspace.cargo();
     cargo
-        .args(["build", "--package", "estafette-worker", "--target", WASM])
+        .args(["build", "--package", &options.package, "--target", WASM])
         .args(["--profile", "worker"]);
-    for feature in features {
+    for feature in &options.features {
         cargo.args(["--features", feature]);
     }
     run(&mut cargo)?;
-    Ok(workspace.target().join(WASM).join("worker/estafette_worker.wasm"))
+    let name = options.package.replace('-', "_");
+    Ok(workspace.target().join(WASM).join("worker").join(name).with_extension("wasm"))
 }
 
 /// Makes the JavaScript bindings, with what the shim needs to survive a trap.

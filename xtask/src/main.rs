@@ -26,7 +26,9 @@ Every command does the set-up that it needs: rustup and Node 18 or newer are eno
                                           run these tests, or all
   check                                   formatting, lints, unused dependencies, docs
   bench [ARGUMENT...]                     run the benchmarks: `cargo xtask bench --help`
-  build [--feature NAME]... [--out DIR]   build the Worker into worker/build, or into DIR
+  build [--feature NAME]... [--out DIR] [--package NAME]
+                                          build the Worker into worker/build; with features, or
+                                          another package, into a directory of target/
 ";
 
 fn main() -> ExitCode {
@@ -66,6 +68,7 @@ fn build_options(arguments: &[String]) -> Result<build::Options> {
     let mut options = build::Options::default();
     for (name, value) in named_values(arguments)? {
         match name {
+            "--package" => value.clone_into(&mut options.package),
             "--feature" => options.features.push(value.to_owned()),
             "--out" => options.out = Some(PathBuf::from(value)),
             other => bail!("`build` has no option `{other}`: see `cargo xtask help`"),

@@ -12,22 +12,27 @@ pub fn workspace_root() -> PathBuf {
     package.ancestors().nth(2).unwrap_or(package).to_owned()
 }
 
-/// Builds the Worker with `features` into a directory of its own, and returns that.
+/// Builds the Worker with these cargo features, and returns the directory of the bundle.
+///
+/// # Errors
+/// As [`build_bundle`].
+pub fn build_worker(features: &[&str]) -> Result<PathBuf> {
+    build_bundle("estafette-worker", features)
+}
+
+/// Builds a package around the Worker's shim, and returns the directory of the bundle.
 ///
 /// # Errors
 /// When the build fails; what it said is on standard error.
-pub fn build_worker(features: &[&str]) -> Result<PathBuf> {
+pub fn build_bundle(package: &str, features: &[&str]) -> Result<PathBuf> {
     let root = workspace_root();
-    let mut out = root.join("worker/build");
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let name = [&[package], features].concat().join("-");
+    let out = target.join("bundle").join(name).join("out");
+
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(&root).args(["xtask", "build"]);
-    if !features.is_empty() {
-        let target =
-            env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        out = target.join("bundle").join(format!("out-{}", features.join("-")));
-        command.arg("--out").arg(&out);
-    }
+    command.current_dir(&root).args(["xtask", "build", "--package", package, "--out"]).arg(&out);
     for feature in features {
         command.args(["--feature", feature]);
     }

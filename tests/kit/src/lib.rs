@@ -9,7 +9,7 @@ mod directory;
 mod runtime;
 mod sms;
 
-pub use bundle::{build_worker, workspace_root};
+pub use bundle::{build_bundle, build_worker, workspace_root};
 pub use directory::TempDir;
 pub use runtime::{LogLine, Options, Runtime, random_secret};
 pub use sms::{Behaviour, Sms, SmsGateway};

@@ -1,0 +1,177 @@
+//! The Worker's shim around a module that fails in every way: each event ends, and the next works.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use estafette_testkit::{Options, Runtime, build_bundle};
+
+/// After this a call counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn start() -> Result<Runtime> {
+    static BUNDLE: OnceLock<PathBuf> = OnceLock::new();
+    let bundle = BUNDLE.get_or_init(|| build_bundle("estafette-trap", &[]).unwrap());
+    Runtime::start(Options::new().bundle(bundle))
+}
+
+fn connect(runtime: &Runtime) -> Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", runtime.port()))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// The status and the body.
+fn get(runtime: &Runtime, path: &str) -> Result<(u16, String)> {
+    let mut stream = connect(runtime)?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).with_context(|| format!("{path} hangs"))?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no body")?;
+    let status = head.split(' ').nth(1).context("no status")?.parse()?;
+    Ok((status, body.to_owned()))
+}
+
+/// A socket in RFC 6455's framing, as far as short texts need it.
+struct Socket(TcpStream);
+
+impl Socket {
+    fn open(runtime: &Runtime, path: &str) -> Result<Self> {
+        let mut stream = connect(runtime)?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            head.extend(byte);
+        }
+        ensure!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+        Ok(Self(stream))
+    }
+
+    fn send(&mut self, text: &str) -> Result<()> {
+        let mut frame = vec![0x81, 0x80 | u8::try_from(text.len())?, 0, 0, 0, 0];
+        frame.extend(text.as_bytes());
+        Ok(self.0.write_all(&frame)?)
+    }
+
+    /// The next text, or the code of a close.
+    fn receive(&mut self) -> Result<Result<String, u16>> {
+        let mut head = [0; 2];
+        self.0.read_exact(&mut head)?;
+        let mut payload = vec![0; usize::from(head[1])];
+        self.0.read_exact(&mut payload)?;
+        if head[0] == 0x88 {
+            return Ok(Err(u16::from_be_bytes([payload[0], payload[1]])));
+        }
+        Ok(Ok(String::from_utf8(payload)?))
+    }
+}
+
+#[test]
+fn every_kind_of_trap_ends_as_an_error_and_the_next_request_works() -> Result<()> {
+    let runtime = start()?;
+    assert_eq!(get(&runtime, "/a/count")?, (200, "count 1 sockets 0".to_owned()));
+    for path in [
+        "/a/panic",
+        "/a/throw",
+        "/a/overflow",
+        "/a/later-panic",
+        "/a/peer-panic",
+        "/front-panic",
+        "/front-throw",
+    ] {
+        let start = Instant::now();
+        let (status, body) = get(&runtime, path)?;
+        assert_eq!(status, 500, "{path}: {body}");
+        assert!(body.contains(r#""error":"internal""#), "{path}: {body}");
+        assert!(start.elapsed() < Duration::from_secs(5), "{path} took {:?}", start.elapsed());
+        // The memory of the old instance is gone, in every object.
+        assert_eq!(get(&runtime, "/a/count")?, (200, "count 1 sockets 0".to_owned()), "{path}");
+    }
+    runtime.kill()?;
+    let traps = runtime.logs().iter().filter(|line| line.message.contains(r#""trap""#)).count();
+    assert_eq!(traps, 7, "{:?}", runtime.logs());
+    Ok(())
+}
+
+#[test]
+fn calls_in_flight_in_other_objects_end_too() -> Result<()> {
+    let runtime = start()?;
+    thread::scope(|scope| {
+        let waiting: Vec<_> = ["/a/wait", "/b/wait"]
+            .map(|path| {
+                // One of each object has been there first, so that these wait when the trap comes.
+                assert_eq!(get(&runtime, &path.replace("wait", "count"))?.0, 200);
+                let mut stream = connect(&runtime)?;
+                write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+                Ok(scope.spawn(move || {
+                    let mut answer = String::new();
+                    stream.read_to_string(&mut answer).map(|_| answer)
+                }))
+            })
+            .into_iter()
+            .collect::<Result<_>>()?;
+        // Both are sent before this request on sockets of the same process, but nothing orders
+        // them: trap until both have ended.
+        let deadline = Instant::now() + PATIENCE;
+        while waiting.iter().any(|call| !call.is_finished()) {
+            assert_eq!(get(&runtime, "/c/panic")?.0, 500);
+            ensure!(Instant::now() < deadline, "a call in flight hangs");
+        }
+        for call in waiting {
+            let answer = call.join().unwrap()?;
+            assert!(answer.starts_with("HTTP/1.0 500") || answer.starts_with("HTTP/1.1 500"));
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn sockets_outlive_a_trap_elsewhere_and_close_at_their_own() -> Result<()> {
+    let runtime = start()?;
+    let mut socket = Socket::open(&runtime, "/a/socket")?;
+    socket.send("hello")?;
+    assert_eq!(socket.receive()?, Ok("hello".to_owned()));
+
+    assert_eq!(get(&runtime, "/b/panic")?.0, 500);
+    assert_eq!(get(&runtime, "/a/count")?, (200, "count 1 sockets 1".to_owned()));
+    socket.send("still here")?;
+    assert_eq!(socket.receive()?, Ok("still here".to_owned()));
+
+    let mut other = Socket::open(&runtime, "/a/socket")?;
+    socket.send("panic")?;
+    assert_eq!(socket.receive()?, Err(1011));
+    other.send("and I")?;
+    assert_eq!(other.receive()?, Ok("and I".to_owned()));
+    Ok(())
+}
+
+#[test]
+fn the_timer_rings_once_and_can_be_cleared() -> Result<()> {
+    let runtime = start()?;
+    let mut socket = Socket::open(&runtime, "/a/socket")?;
+    get(&runtime, "/a/ring-never")?;
+    get(&runtime, "/a/ring")?;
+    assert_eq!(socket.receive()?, Ok("ring".to_owned()));
+    socket.0.set_read_timeout(Some(Duration::from_millis(200)))?;
+    let silence = socket.receive().err().context("it rang again")?;
+    let kind = silence.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    assert!(matches!(kind, Some(ErrorKind::WouldBlock | ErrorKind::TimedOut)), "{silence:#}");
+
+    // It rings in the new instance when the old one that set it has gone.
+    socket.0.set_read_timeout(Some(PATIENCE))?;
+    get(&runtime, "/a/ring")?;
+    assert_eq!(get(&runtime, "/b/panic")?.0, 500);
+    assert_eq!(socket.receive()?, Ok("ring".to_owned()));
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! A Worker that fails in every way that a wasm module can, to test `worker/js/shim.js`.
+//!
+//! It exports what the real Worker exports. The path of a request says what goes wrong:
+//! `tests/kit/tests/shim.rs` has the list.
+
+use std::cell::Cell;
+use std::hint::black_box;
+
+use js_sys::{Array, Promise, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+#[wasm_bindgen]
+extern "C" {
+    /// A request.
+    pub type Request;
+    #[wasm_bindgen(method, getter)]
+    fn url(this: &Request) -> String;
+
+    /// The bindings.
+    #[derive(Clone)]
+    pub type Env;
+    #[wasm_bindgen(method, getter, js_name = MAILBOX)]
+    fn mailboxes(this: &Env) -> Namespace;
+
+    type Namespace;
+    #[wasm_bindgen(method, js_name = getByName)]
+    fn get(this: &Namespace, name: &str) -> Stub;
+
+    type Stub;
+    #[wasm_bindgen(method)]
+    fn fetch(this: &Stub, request: &Request) -> Promise;
+    #[wasm_bindgen(method)]
+    fn peer(this: &Stub, bytes: Uint8Array) -> Promise;
+
+    type Response;
+    #[wasm_bindgen(constructor)]
+    fn new(body: JsValue, options: JsValue) -> Response;
+
+    /// The object's state.
+    pub type State;
+    #[wasm_bindgen(method, js_name = acceptWebSocket)]
+    fn accept(this: &State, socket: &Socket);
+    #[wasm_bindgen(method, js_name = getWebSockets)]
+    fn sockets(this: &State) -> Array;
+
+    /// A socket.
+    pub type Socket;
+    #[wasm_bindgen(method)]
+    fn send(this: &Socket, text: &str);
+
+    #[wasm_bindgen(js_name = WebSocketPair)]
+    type Pair;
+    #[wasm_bindgen(constructor, js_class = "WebSocketPair")]
+    fn new() -> Pair;
+    #[wasm_bindgen(method, getter, js_name = "0")]
+    fn client(this: &Pair) -> Socket;
+    #[wasm_bindgen(method, getter, js_name = "1")]
+    fn server(this: &Pair) -> Socket;
+
+    type Options;
+    #[wasm_bindgen(method, setter, js_name = status)]
+    fn set_status(this: &Options, status: u16);
+    #[wasm_bindgen(method, setter, js_name = webSocket)]
+    fn set_socket(this: &Options, socket: &Socket);
+
+    /// The timer that the shim lends.
+    pub type Timers;
+    #[wasm_bindgen(method, js_name = setTimer)]
+    fn set(this: &Timers, milliseconds: f64);
+    #[wasm_bindgen(method, js_name = clearTimer)]
+    fn clear(this: &Timers);
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(callback: &js_sys::Function, milliseconds: u32);
+
+    #[wasm_bindgen(js_name = thisFunctionDoesNotExist)]
+    fn missing();
+}
+
+fn text(text: &str) -> JsValue {
+    Response::new(text.into(), JsValue::UNDEFINED).into()
+}
+
+async fn sleep(milliseconds: u32) -> Result<(), JsValue> {
+    let promise = Promise::new(&mut |resolve, _| set_timeout(&resolve, milliseconds));
+    JsFuture::from(promise).await.map(drop)
+}
+
+#[expect(clippy::panic, reason = "that is what this crate is for")]
+fn fail(path: &str) {
+    match path {
+        "panic" => panic!("asked to"),
+        "throw" => missing(),
+        "overflow" => {
+            black_box(overflow(u64::MAX, [0; 64]));
+        }
+        _ => (),
+    }
+}
+
+fn overflow(depth: u64, mut frame: [u64; 64]) -> u64 {
+    if depth == 0 {
+        return 0;
+    }
+    frame.fill(black_box(depth));
+    overflow(depth - 1, black_box(frame)) + frame.iter().sum::<u64>()
+}
+
+/// The front: `/front-PATH` fails here, `/NAME/PATH` goes to the object of that name.
+#[wasm_bindgen]
+pub async fn fetch(request: Request, env: Env, _context: JsValue) -> Result<JsValue, JsValue> {
+    let url = request.url();
+    let mut path = url.splitn(5, '/').skip(3);
+    let name = path.next().unwrap_or_default();
+    if let Some(path) = name.strip_prefix("front-") {
+        fail(path);
+        return Ok(text("not reached"));
+    }
+    JsFuture::from(env.mailboxes().get(name).fetch(&request)).await
+}
+
+/// An object that counts its requests in memory, so that a fresh one starts at 1.
+#[wasm_bindgen]
+#[allow(missing_debug_implementations)]
+pub struct MailboxObject {
+    state: State,
+    env: Env,
+    timers: Timers,
+    count: Cell<u32>,
+}
+
+#[wasm_bindgen]
+impl MailboxObject {
+    /// As the shim calls it.
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: State, env: Env, timers: Timers) -> MailboxObject {
+        MailboxObject { state, env, timers, count: Cell::new(0) }
+    }
+
+    /// Fails as the path says, or tells how much it remembers.
+    pub async fn fetch(&self, request: Request) -> Result<JsValue, JsValue> {
+        let url = request.url();
+        let path = url.rsplit('/').next().unwrap_or_default();
+        match path {
+            "socket" => {
+                let (pair, options) = (Pair::new(), js_sys::Object::new());
+                self.state.accept(&pair.server());
+                let options: Options = options.unchecked_into();
+                options.set_status(101);
+                options.set_socket(&pair.client());
+                return Ok(Response::new(JsValue::NULL, options.into()).into());
+            }
+            "later-panic" => {
+                sleep(10).await?;
+                fail("panic");
+            }
+            "wait" => sleep(60_000).await?,
+            "ring" => self.timers.set(10.0),
+            "ring-never" => {
+                self.timers.set(10.0);
+                self.timers.clear();
+            }
+            "peer-panic" => {
+                let call = self.env.mailboxes().get("peer").peer(Uint8Array::from(&b"panic"[..]));
+                JsFuture::from(call).await?;
+            }
+            other => fail(other),
+        }
+        self.count.set(self.count.get() + 1);
+        let sockets = self.state.sockets().length();
+        Ok(text(&format!("count {} sockets {sockets}", self.count.get())))
+    }
+
+    /// Fails as the bytes say.
+    pub async fn peer(&self, bytes: Uint8Array) -> Uint8Array {
+        fail(&String::from_utf8_lossy(&bytes.to_vec()));
+        bytes
+    }
+
+    /// Gives back the bytes.
+    pub async fn account(&self, bytes: Uint8Array) -> Uint8Array {
+        bytes
+    }
+
+    /// Fails as the text says, or sends it back.
+    pub async fn socket_message(&self, socket: Socket, message: JsValue) {
+        let message = message.as_string().unwrap_or_default();
+        fail(&message);
+        socket.send(&message);
+    }
+
+    /// Nothing to do.
+    pub async fn socket_close(&self, _socket: Socket, _code: u16, _reason: String, _clean: bool) {}
+
+    /// Nothing to do.
+    pub async fn socket_error(&self, _socket: Socket) {}
+
+    /// Nothing to do.
+    pub async fn alarm(&self) {}
+
+    /// Tells every socket.
+    pub async fn timer(&self) {
+        for socket in self.state.sockets().iter() {
+            socket.unchecked_into::<Socket>().send("ring");
+        }
+    }
+}
