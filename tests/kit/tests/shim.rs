@@ -7,16 +7,18 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use estafette_testkit::{Options, Runtime, build_bundle};
 
 /// After this a call counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn start() -> Result<Runtime> {
-    static BUNDLE: OnceLock<PathBuf> = OnceLock::new();
-    let bundle = BUNDLE.get_or_init(|| build_bundle("estafette-trap", &[]).unwrap());
-    Runtime::start(Options::new().bundle(bundle))
+    static BUNDLE: OnceLock<Result<PathBuf>> = OnceLock::new();
+    match BUNDLE.get_or_init(|| build_bundle("estafette-trap", &[])) {
+        Ok(bundle) => Runtime::start(Options::new().bundle(bundle)),
+        Err(error) => bail!("{error:#}"),
+    }
 }
 
 fn connect(runtime: &Runtime) -> Result<TcpStream> {
@@ -71,7 +73,8 @@ impl Socket {
         let mut payload = vec![0; usize::from(head[1])];
         self.0.read_exact(&mut payload)?;
         if head[0] == 0x88 {
-            return Ok(Err(u16::from_be_bytes([payload[0], payload[1]])));
+            let code = payload.first_chunk().context("a close without a code")?;
+            return Ok(Err(u16::from_be_bytes(*code)));
         }
         Ok(Ok(String::from_utf8(payload)?))
     }
