@@ -63,7 +63,7 @@ function failure() {
   const problem = { error: "internal", message: "The server failed: send the request again." };
   return Response.json(problem, {
     status: 500,
-    headers: { "content-type": "application/problem+json", "cache-control": "no-store" },
+    headers: { "content-type": "application/json", "cache-control": "no-store" },
   });
 }
 

@@ -1,0 +1,140 @@
+//! What comes from outside: headers and JSON bodies, checked before anything is done with them.
+
+use data_encoding::BASE64;
+use estafette_protocol::http::{CodeRequest, RegisterRequest};
+use estafette_protocol::{Encoding, ErrorCode, PhoneNumber, limits};
+use serde::Deserialize;
+
+use crate::code::Code;
+
+/// The longest body of a request, in bytes. The longest honest one has about 300.
+pub(crate) const BODY_BYTES_MAX: usize = 4096;
+/// What a subprotocol that carries the token begins with: browsers cannot set headers on a socket.
+const TOKEN_PROTOCOL: &str = "estafette.token.";
+
+/// A registration that may be put to the account.
+pub(crate) struct Registration {
+    pub(crate) number: PhoneNumber,
+    pub(crate) code: Code,
+    pub(crate) name: String,
+    pub(crate) identity_key: [u8; 32],
+}
+
+/// Reads the body of `POST /v1/registration/code`.
+pub(crate) fn code_request(body: &[u8]) -> Result<PhoneNumber, ErrorCode> {
+    let CodeRequest { number } = json(body)?;
+    number.parse().or(Err(ErrorCode::InvalidNumber))
+}
+
+/// Reads the body of `POST /v1/registration`.
+pub(crate) fn registration(body: &[u8]) -> Result<Registration, ErrorCode> {
+    let RegisterRequest { number, code, name, identity_key } = json(body)?;
+    let number = number.parse().or(Err(ErrorCode::InvalidNumber))?;
+    if name.len() > limits::DEVICE_NAME_BYTES_MAX {
+        return Err(ErrorCode::TooLarge);
+    }
+    let identity_key = BASE64.decode(identity_key.as_bytes()).or(Err(ErrorCode::Malformed))?;
+    let identity_key = identity_key.try_into().or(Err(ErrorCode::Malformed))?;
+    let code = Code::typed(&code).ok_or(ErrorCode::WrongCode)?;
+    Ok(Registration { number, code, name, identity_key })
+}
+
+fn json<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, ErrorCode> {
+    serde_json::from_slice(body).or(Err(ErrorCode::Malformed))
+}
+
+/// The token of an `Authorization` header (RFC 6750, section 2.1).
+pub(crate) fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// What a `Sec-WebSocket-Protocol` header offers: the first encoding that is known, and a token.
+pub(crate) fn offer(protocols: &str) -> Option<(Encoding, Option<&str>)> {
+    let names = || protocols.split(',').map(str::trim);
+    let encoding = names().find_map(Encoding::from_subprotocol)?;
+    Some((encoding, names().find_map(|name| name.strip_prefix(TOKEN_PROTOCOL))))
+}
+
+/// What requests of one address are counted under. One subscriber has a whole /64 of IPv6.
+pub(crate) fn address_key(address: &str) -> String {
+    match address.parse() {
+        Ok(std::net::IpAddr::V6(address)) if address.to_ipv4_mapped().is_none() => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        _ => address.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+
+    fn register(number: &str, code: &str, name: &str, identity_key: &str) -> Option<ErrorCode> {
+        let [number, code, name, identity_key] =
+            [number, code, name, identity_key].map(str::to_owned);
+        let request = RegisterRequest { number, code, name, identity_key };
+        registration(&serde_json::to_vec(&request).unwrap()).err()
+    }
+
+    #[test]
+    fn a_registration_is_checked_before_the_account_is_asked() {
+        let long = "x".repeat(limits::DEVICE_NAME_BYTES_MAX + 1);
+        for (number, code, name, key, expected) in [
+            ("+33612345678", "042137", "télé", KEY, None),
+            ("+33612345678", "042137", "", KEY, None),
+            ("33612345678", "042137", "a", KEY, Some(ErrorCode::InvalidNumber)),
+            ("+33612345678", "42137", "a", KEY, Some(ErrorCode::WrongCode)),
+            ("+33612345678", "042137", &long, KEY, Some(ErrorCode::TooLarge)),
+            ("+33612345678", "042137", "a", "AAAA", Some(ErrorCode::Malformed)),
+            ("+33612345678", "042137", "a", "", Some(ErrorCode::Malformed)),
+        ] {
+            assert_eq!(register(number, code, name, key), expected, "{number} {code} {name} {key}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_malformed() {
+        for body in [&b""[..], b"{}", b"[]", b"{\"number\":1}", b"{\"number\":\"\xff\"}", b"{}{}"] {
+            assert_eq!(code_request(body).err(), Some(ErrorCode::Malformed));
+        }
+        assert_eq!(code_request(br#"{"number":"+1"}"#).err(), Some(ErrorCode::InvalidNumber));
+        assert!(code_request(br#"{"number":"+33612345678","more":1}"#).is_ok());
+    }
+
+    #[test]
+    fn a_bearer_token_is_found() {
+        assert_eq!(bearer("Bearer a.b.c"), Some("a.b.c"));
+        assert_eq!(bearer("bearer  a.b.c "), Some("a.b.c"));
+        assert_eq!(bearer("Basic abc"), None);
+        assert_eq!(bearer("Bearer"), None);
+    }
+
+    #[test]
+    fn an_offer_names_an_encoding_and_maybe_a_token() {
+        let cases = [
+            ("estafette.v1.json", Some((Encoding::Json, None))),
+            ("x, estafette.v1.cbor,estafette.v1.json", Some((Encoding::Cbor, None))),
+            ("estafette.token.a.b.c, estafette.v1.json", Some((Encoding::Json, Some("a.b.c")))),
+            ("estafette.token.a.b.c", None),
+            ("estafette.v2.json", None),
+            ("", None),
+        ];
+        for (header, expected) in cases {
+            assert_eq!(offer(header), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn a_subscriber_of_ipv6_is_one_address() {
+        let key = address_key("2001:db8:1:2:3:4:5:6");
+        assert_eq!(key, "2001:db8:1:2::/64");
+        assert_eq!(key, address_key("2001:db8:1:2::"));
+        assert_ne!(key, address_key("2001:db8:1:3::"));
+        assert_eq!(address_key("192.0.2.1"), "192.0.2.1");
+        assert_eq!(address_key("::ffff:192.0.2.1"), "::ffff:192.0.2.1");
+    }
+}

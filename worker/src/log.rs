@@ -1,0 +1,123 @@
+//! What an operator is told: one line of JSON an event.
+//!
+//! Invariant: the fields are closed, and none holds a number, token, code, name or body.
+
+use estafette_relay::StorageError;
+use serde::Serialize;
+
+use crate::js;
+use crate::setup::SetupError;
+use crate::sms::SmsError;
+
+/// Something that an operator may have to look after.
+pub(crate) enum Event<'a> {
+    /// A variable, secret or binding is wrong.
+    Setup(SetupError),
+    /// An object's database failed; its state was dropped and is read again.
+    Storage(&'a StorageError),
+    /// An account's object did not answer.
+    Object {
+        /// It has too much to do.
+        overloaded: bool,
+        /// The platform thinks that asking again may help.
+        retryable: bool,
+    },
+    /// A rate-limit binding did not answer; the request was let through.
+    RateLimit,
+    /// The SMS gateway did not take a code.
+    Sms(SmsError),
+    /// A fault of this program. All that the isolate had in memory is lost.
+    Panic {
+        /// File and line.
+        at: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    level: &'static str,
+    event: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overloaded: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retryable: Option<bool>,
+}
+
+/// Writes the line of an event.
+pub(crate) fn write(event: &Event<'_>) {
+    js::error(&line(event));
+}
+
+fn line(event: &Event<'_>) -> String {
+    let text = match event {
+        Event::Setup(error) => error.to_string(),
+        Event::Storage(error) => error.to_string(),
+        Event::Sms(error) => error.label().to_owned(),
+        Event::Panic { at } => (*at).to_owned(),
+        Event::Object { .. } | Event::RateLimit => String::new(),
+    };
+    let (level, event_name) = match event {
+        Event::Setup(_) => ("error", "setup_wrong"),
+        Event::Storage(_) => ("error", "storage_failed"),
+        Event::Sms(_) => ("error", "sms_failed"),
+        Event::Panic { .. } => ("error", "panic"),
+        Event::Object { .. } => ("warn", "object_failed"),
+        Event::RateLimit => ("warn", "rate_limit_failed"),
+    };
+    let mut line = Line {
+        level,
+        event: event_name,
+        reason: Some(text.as_str()).filter(|text| !text.is_empty()),
+        status: None,
+        overloaded: None,
+        retryable: None,
+    };
+    match *event {
+        Event::Sms(SmsError::Status(status)) => line.status = Some(status),
+        Event::Object { overloaded, retryable } => {
+            (line.overloaded, line.retryable) = (Some(overloaded), Some(retryable));
+        }
+        _ => {}
+    }
+    // Strings, integers and booleans: writing them cannot fail.
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use estafette_relay::StorageError;
+
+    use super::{Event, line};
+    use crate::setup::{SetupError, SetupFault};
+    use crate::sms::SmsError;
+
+    #[test]
+    fn each_event_is_one_line_of_json() {
+        let setup = SetupError { variable: "TOKEN_KEY", fault: SetupFault::Missing };
+        for (event, expected) in [
+            (
+                Event::Setup(setup),
+                r#"{"level":"error","event":"setup_wrong","reason":"TOKEN_KEY is not set"}"#,
+            ),
+            (
+                Event::Storage(&StorageError::Row("a float")),
+                r#"{"level":"error","event":"storage_failed","reason":"a stored row cannot be read: a float"}"#,
+            ),
+            (
+                Event::Sms(SmsError::Status(503)),
+                r#"{"level":"error","event":"sms_failed","reason":"status","status":503}"#,
+            ),
+            (
+                Event::Object { overloaded: true, retryable: false },
+                r#"{"level":"warn","event":"object_failed","overloaded":true,"retryable":false}"#,
+            ),
+            (Event::RateLimit, r#"{"level":"warn","event":"rate_limit_failed"}"#),
+        ] {
+            assert_eq!(line(&event), expected);
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! The Durable Object of one account: wakes its mailbox, hands it events, carries out the effects.
+//!
+//! Invariants:
+//! - every event is one synchronous step; nothing here awaits, so no event sees another's half;
+//! - an answer reaches the mailbox that made the call and no later one: each waking has a number (a
+//!   *life*), and what belongs to another is dropped;
+//! - a socket's id is its tag, for as long as it is open; what the mailbox knows of it is its
+//!   attachment. A socket that the mailbox has closed has none, and is not woken again.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use estafette_protocol::{Encoding, Millis, PhoneNumber, WireMessage};
+use estafette_relay::{
+    AccountRequest, Effect, Mailbox, PeerAnswer, PeerRequest, SocketId, StorageError, Wake,
+};
+use js_sys::{Array, Uint8Array};
+use wasm_bindgen::prelude::*;
+
+use crate::connect;
+use crate::front::{answer, problem};
+use crate::js::{
+    self, AutoResponse, Env, Host, ObjectState, Request, Response, WebSocket, WebSocketPair,
+};
+use crate::log::{self, Event};
+use crate::problem::Failure;
+use crate::setup::Setup;
+use crate::sql::Database;
+
+/// What may lie unsent on one socket. A device may leave 256 bodies of 64 KiB unacknowledged, 22 MiB
+/// as JSON; one that does not read even that is cut off.
+const UNSENT_BYTES_MAX: f64 = 24.0 * 1024.0 * 1024.0;
+/// WebSocket close code: try again later.
+const TRY_LATER: u16 = 1013;
+
+/// The object. The shim makes one for each Durable Object, and another after a trap.
+#[wasm_bindgen]
+pub struct MailboxObject {
+    state: ObjectState,
+    host: Host,
+    setup: Rc<Setup>,
+    mailbox: Option<Mailbox<Database>>,
+    /// Counts wakings.
+    life: u32,
+    sockets: BTreeMap<SocketId, WebSocket>,
+    rows_written: Rc<Cell<u64>>,
+}
+
+/// Why an event failed. Its caller hears no more than that it did.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+enum Fault {
+    #[error("the deployment is set up wrongly")]
+    Setup,
+    #[error("the object's database failed")]
+    Storage,
+    #[error("the call cannot be read")]
+    Call,
+}
+
+impl From<Fault> for JsValue {
+    fn from(fault: Fault) -> Self {
+        js_sys::Error::new(&fault.to_string()).into()
+    }
+}
+
+type Step<T> = Result<(T, Vec<Effect>), StorageError>;
+
+#[wasm_bindgen]
+impl MailboxObject {
+    /// Touches nothing yet: the mailbox wakes with the first event.
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: ObjectState, env: &Env, host: Host) -> Result<MailboxObject, JsValue> {
+        let setup = crate::front::setup(env).map_err(|_| Fault::Setup)?;
+        Ok(Self {
+            state,
+            host,
+            setup,
+            mailbox: None,
+            life: 0,
+            sockets: BTreeMap::new(),
+            rows_written: Rc::default(),
+        })
+    }
+
+    /// The front Worker forwards a device that asks for a socket.
+    pub fn fetch(&mut self, request: &Request) -> Result<Response, JsValue> {
+        let header = request.headers().get(connect::HEADER);
+        let connect = header.as_deref().and_then(connect::read).ok_or(Fault::Call)?;
+        match self.run(|mailbox, now| mailbox.on_connect(now, connect))? {
+            Err(refusal) => Ok(problem(&Failure::from(refusal))),
+            Ok((socket, effects)) => {
+                let client = self.accept(socket).ok_or(Fault::Call)?;
+                self.perform_all(effects);
+                Ok(switching(&client, connect.encoding))
+            }
+        }
+    }
+
+    /// Another mailbox calls.
+    pub fn peer(&mut self, request: Vec<u8>) -> Result<Vec<u8>, JsValue> {
+        let request = PeerRequest::decode(&request).ok_or(Fault::Call)?;
+        Ok(self.step(|mailbox, now| mailbox.on_call(now, request))?.encode())
+    }
+
+    /// The front Worker asks something of the account.
+    pub fn account(&mut self, request: Vec<u8>) -> Result<Vec<u8>, JsValue> {
+        let request = AccountRequest::decode(&request).ok_or(Fault::Call)?;
+        Ok(self.step(|mailbox, now| mailbox.on_account(now, request))?.encode())
+    }
+
+    /// A text message came in on a socket.
+    pub fn text(&mut self, socket: u32, message: String) -> Result<(), JsValue> {
+        self.message(SocketId(socket), &WireMessage::Text(message))
+    }
+
+    /// A binary message came in on a socket.
+    pub fn binary(&mut self, socket: u32, message: Vec<u8>) -> Result<(), JsValue> {
+        self.message(SocketId(socket), &WireMessage::Binary(message))
+    }
+
+    /// A socket is closed, by either side.
+    pub fn closed(&mut self, socket: u32) -> Result<(), JsValue> {
+        let socket = SocketId(socket);
+        let closed = self.step(|mailbox, now| Ok(((), mailbox.on_close(now, socket)?)));
+        self.sockets.remove(&socket);
+        Ok(closed?)
+    }
+
+    /// A call that this object made has ended: its answer, or none.
+    pub fn answer(&mut self, life: u32, peer: f64, answer: Option<Vec<u8>>) -> Result<(), JsValue> {
+        let peer = PhoneNumber::from_digits(peer as u64).or(Err(Fault::Call))?;
+        if self.mailbox.is_none() || self.life != life {
+            return Ok(());
+        }
+        let answer = answer.and_then(|bytes| PeerAnswer::decode(&bytes));
+        Ok(self.step(|mailbox, now| Ok(((), mailbox.on_answer(now, peer, answer)?)))?)
+    }
+
+    /// The timer is over.
+    pub fn timer(&mut self) -> Result<(), JsValue> {
+        // What the timer was for went with the mailbox that asked for it.
+        if self.mailbox.is_none() {
+            return Ok(());
+        }
+        Ok(self.step(|mailbox, now| Ok(((), mailbox.on_timer(now)?)))?)
+    }
+
+    /// The alarm went off.
+    pub fn alarm(&mut self) -> Result<(), JsValue> {
+        Ok(self.step(|mailbox, now| Ok(((), mailbox.on_alarm(now)?)))?)
+    }
+}
+
+impl MailboxObject {
+    fn message(&mut self, socket: SocketId, message: &WireMessage) -> Result<(), JsValue> {
+        Ok(self.step(|mailbox, now| Ok(((), mailbox.on_message(now, socket, message)?)))?)
+    }
+
+    /// Hands the mailbox an event, and carries out what follows from it.
+    fn step<T>(
+        &mut self,
+        event: impl FnOnce(&mut Mailbox<Database>, Millis) -> Step<T>,
+    ) -> Result<T, Fault> {
+        let (value, effects) = self.run(event)?;
+        self.perform_all(effects);
+        Ok(value)
+    }
+
+    fn run<T>(
+        &mut self,
+        event: impl FnOnce(&mut Mailbox<Database>, Millis) -> Result<T, StorageError>,
+    ) -> Result<T, Fault> {
+        let now = js::now();
+        let outcome = self.awake(now).and_then(|mailbox| event(mailbox, now));
+        outcome.map_err(|error| {
+            log::write(&Event::Storage(&error));
+            self.mailbox = None;
+            Fault::Storage
+        })
+    }
+
+    fn awake(&mut self, now: Millis) -> Result<&mut Mailbox<Database>, StorageError> {
+        let mailbox = match self.mailbox.take() {
+            Some(mailbox) => mailbox,
+            None => {
+                let sockets = self.recall_sockets();
+                let alarm = self.host.get_alarm().map(|at| at as Millis);
+                let seed = getrandom::u64().or(Err(StorageError::Row("no randomness")))?;
+                self.life = self.life.wrapping_add(1);
+                let database = Database::new(self.state.storage(), Rc::clone(&self.rows_written));
+                Mailbox::wake(database, self.setup.limits, Wake { now, seed, alarm, sockets })?
+            }
+        };
+        Ok(self.mailbox.insert(mailbox))
+    }
+
+    /// Finds the sockets that are open, and returns their attachments.
+    fn recall_sockets(&mut self) -> Vec<Vec<u8>> {
+        self.sockets.clear();
+        let mut attachments = Vec::new();
+        for socket in self.state.get_web_sockets() {
+            let socket: WebSocket = socket.unchecked_into();
+            let id = self.state.get_tags(&socket).get(0).as_string();
+            let id = id.and_then(|tag| tag.parse().ok());
+            let attachment = socket.deserialize_attachment();
+            if let (Some(id), Some(bytes)) = (id, attachment.dyn_ref::<Uint8Array>()) {
+                attachments.push(bytes.to_vec());
+                self.sockets.insert(SocketId(id), socket);
+            }
+        }
+        attachments
+    }
+
+    /// Opens the server's end of a socket and returns the client's.
+    fn accept(&mut self, id: SocketId) -> Option<WebSocket> {
+        let (client, server) = WebSocketPair::new().ends()?;
+        let tags = Array::of1(&JsValue::from_str(&id.0.to_string()));
+        self.state.set_web_socket_auto_response(&AutoResponse::new("ping", "pong"));
+        self.state.accept_web_socket(&server, &tags);
+        self.sockets.insert(id, server);
+        Some(client)
+    }
+
+    fn perform_all(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send { socket, message } => self.send(socket, &message),
+            Effect::Remember { socket, attachment } => {
+                if let Some(socket) = self.sockets.get(&socket) {
+                    socket.serialize_attachment(&Uint8Array::from(attachment.as_slice()));
+                }
+            }
+            Effect::Close { socket, code, reason } => self.close(socket, code, reason),
+            Effect::Call { peer, request } => {
+                let bytes = Uint8Array::from(request.encode().as_slice());
+                self.host.call(self.life, peer.digits() as f64, bytes);
+            }
+            Effect::Timer(Some(wait)) => self.host.set_timer(wait as f64),
+            Effect::Timer(None) => self.host.clear_timer(),
+            Effect::Alarm(at) => {
+                // Billed as a row.
+                self.rows_written.set(self.rows_written.get() + 1);
+                self.host.set_alarm(at as f64);
+            }
+            Effect::Forget => {
+                self.host.forget();
+                self.mailbox = None;
+            }
+        }
+    }
+
+    fn send(&mut self, id: SocketId, message: &WireMessage) {
+        let Some(socket) = self.sockets.get(&id) else { return };
+        let sent = match message {
+            WireMessage::Text(text) => socket.send(text),
+            WireMessage::Binary(bytes) => socket.send_bytes(Uint8Array::from(bytes.as_slice())),
+        };
+        // A socket that cannot be sent to is closing; its close event follows.
+        if sent.is_ok() && socket.buffered_amount() > UNSENT_BYTES_MAX {
+            self.close(id, TRY_LATER, "rate_limited");
+        }
+    }
+
+    fn close(&mut self, id: SocketId, code: u16, reason: &str) {
+        if let Some(socket) = self.sockets.remove(&id) {
+            socket.serialize_attachment(&JsValue::NULL);
+            // One that is closing already needs no more.
+            let _ = socket.close(code, reason);
+        }
+    }
+}
+
+/// The answer that hands a device its end of the socket.
+fn switching(client: &WebSocket, encoding: Encoding) -> Response {
+    let init = answer(101, &[("sec-websocket-protocol", encoding.subprotocol())]);
+    init.set_web_socket(client);
+    Response::new(None, &init)
+}

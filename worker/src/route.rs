@@ -1,0 +1,125 @@
+//! Which operation a method and path name.
+
+use estafette_protocol::DeviceId;
+
+/// One operation of the HTTP interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    Health,
+    OpenApi,
+    AsyncApi,
+    Code,
+    Register,
+    Renew,
+    Devices,
+    RemoveDevice(DeviceId),
+    Usage,
+    Socket,
+}
+
+/// No operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unrouted {
+    /// No such path.
+    NotFound,
+    /// The path has other methods: what `Allow` says.
+    MethodNotAllowed(&'static str),
+}
+
+/// Finds the operation. `url` is absolute and normal, as the platform gives it.
+pub(crate) fn route(method: &str, url: &str) -> Result<Route, Unrouted> {
+    const READ: &str = "GET, HEAD";
+    let (route, allow) = match path(url) {
+        "/v1/health" => (Route::Health, READ),
+        "/v1/openapi.json" => (Route::OpenApi, READ),
+        "/v1/asyncapi.json" => (Route::AsyncApi, READ),
+        "/v1/registration/code" => (Route::Code, "POST"),
+        "/v1/registration" => (Route::Register, "POST"),
+        "/v1/token" => (Route::Renew, "POST"),
+        "/v1/devices" => (Route::Devices, READ),
+        "/v1/usage" => (Route::Usage, READ),
+        "/v1/socket" => (Route::Socket, "GET"),
+        path => {
+            let id = path.strip_prefix("/v1/devices/").ok_or(Unrouted::NotFound)?;
+            (Route::RemoveDevice(id.parse().or(Err(Unrouted::NotFound))?), "DELETE")
+        }
+    };
+    if allow.split(", ").any(|allowed| allowed == method) {
+        Ok(route)
+    } else {
+        Err(Unrouted::MethodNotAllowed(allow))
+    }
+}
+
+/// The path of an absolute URL, by hand: a URL parser costs 60 KB of tables.
+fn path(url: &str) -> &str {
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let from_path = after_scheme.find('/').and_then(|at| after_scheme.get(at..));
+    from_path.unwrap_or("/").split(['?', '#']).next().unwrap_or("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Route, Unrouted, path, route};
+    use estafette_protocol::DeviceId;
+
+    fn at(method: &str, path: &str) -> Result<Route, Unrouted> {
+        route(method, &format!("https://example.com{path}"))
+    }
+
+    #[test]
+    fn a_path_is_what_lies_between_host_and_query() {
+        for (url, expected) in [
+            ("http://127.0.0.1:8787/v1/health", "/v1/health"),
+            ("https://host/v1/socket?x=/y#z", "/v1/socket"),
+            ("https://host/?", "/"),
+            ("https://host", "/"),
+            ("", "/"),
+        ] {
+            assert_eq!(path(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn every_operation_is_found_under_its_own_method_only() {
+        let all = [
+            ("GET", "/v1/health", Route::Health),
+            ("GET", "/v1/openapi.json", Route::OpenApi),
+            ("GET", "/v1/asyncapi.json", Route::AsyncApi),
+            ("POST", "/v1/registration/code", Route::Code),
+            ("POST", "/v1/registration", Route::Register),
+            ("POST", "/v1/token", Route::Renew),
+            ("GET", "/v1/devices", Route::Devices),
+            ("DELETE", "/v1/devices/00000000000000ff", Route::RemoveDevice(DeviceId(255))),
+            ("GET", "/v1/usage", Route::Usage),
+            ("GET", "/v1/socket", Route::Socket),
+        ];
+        for (method, path, expected) in all {
+            assert_eq!(at(method, path), Ok(expected));
+            for other in ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "get"] {
+                if other != method {
+                    assert!(matches!(at(other, path), Err(Unrouted::MethodNotAllowed(_))));
+                }
+            }
+        }
+        assert_eq!(at("HEAD", "/v1/devices"), Ok(Route::Devices));
+        assert_eq!(at("HEAD", "/v1/socket"), Err(Unrouted::MethodNotAllowed("GET")));
+    }
+
+    #[test]
+    fn other_paths_are_not_found() {
+        for path in [
+            "",
+            "/",
+            "/v1",
+            "/v2/health",
+            "/v1/health/",
+            "/v1/devices/",
+            "/v1/devices/FF",
+            "/v1/devices/00000000000000FF",
+            "/v1/devices/00000000000000ff/x",
+        ] {
+            assert_eq!(at("GET", path), Err(Unrouted::NotFound), "{path}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The variables and secrets of a deployment, read once and checked.
+
+use core::fmt;
+use core::str::FromStr;
+
+use estafette_protocol::Millis;
+use estafette_relay::Config;
+
+use crate::token::Keys;
+
+/// The shortest secret, in bytes: as many as HMAC-SHA256 puts out (RFC 7518, section 3.2).
+const SECRET_BYTES_MIN: usize = 32;
+/// The largest whole number that the object's database keeps.
+const NUMBER_MAX: u64 = 1 << 53;
+const HOLD_MAX: Millis = 60_000;
+
+/// What a deployment has set.
+pub(crate) struct Setup {
+    /// The limits of mailboxes.
+    pub(crate) limits: Config,
+    /// What tokens are signed with.
+    pub(crate) tokens: Keys,
+    /// What one-time codes are hashed with.
+    pub(crate) code_key: Vec<u8>,
+    /// Where one-time codes go; without it nobody can register.
+    pub(crate) gateway: Option<Gateway>,
+}
+
+/// The SMS gateway.
+pub(crate) struct Gateway {
+    pub(crate) url: String,
+    pub(crate) secret: String,
+}
+
+/// A variable or secret is wrong. Nothing works until it is set right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SetupError {
+    /// Which one.
+    pub(crate) variable: &'static str,
+    /// How.
+    pub(crate) fault: SetupFault,
+}
+
+/// What is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SetupFault {
+    /// It is not set.
+    Missing,
+    /// A secret of fewer than 32 characters.
+    TooShort,
+    /// Not a whole number, or one that is out of range.
+    NoSuchNumber,
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fault = match self.fault {
+            SetupFault::Missing => "is not set",
+            SetupFault::TooShort => "is shorter than 32 characters",
+            SetupFault::NoSuchNumber => "is not a whole number, or out of range",
+        };
+        write!(f, "{} {fault}", self.variable)
+    }
+}
+
+impl Setup {
+    /// Reads all; `variable` gives the text of one, `None` where it is not set.
+    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SetupError> {
+        let variable = |name: &str| variable(name).filter(|text| !text.is_empty());
+        let secret = |name: &'static str| match variable(name) {
+            None => Ok(None),
+            Some(text) if text.len() < SECRET_BYTES_MIN => {
+                Err(SetupError { variable: name, fault: SetupFault::TooShort })
+            }
+            Some(text) => Ok(Some(text.into_bytes())),
+        };
+        let needed = |name: &'static str| {
+            secret(name)?.ok_or(SetupError { variable: name, fault: SetupFault::Missing })
+        };
+        let gateway = variable("SMS_URL").map(|url| {
+            let secret = variable("SMS_SECRET");
+            let missing = SetupError { variable: "SMS_SECRET", fault: SetupFault::Missing };
+            secret.map(|secret| Gateway { url, secret }).ok_or(missing)
+        });
+        Ok(Self {
+            limits: limits(&variable)?,
+            tokens: Keys { current: needed("TOKEN_KEY")?, previous: secret("TOKEN_KEY_PREVIOUS")? },
+            code_key: needed("CODE_KEY")?,
+            gateway: gateway.transpose()?,
+        })
+    }
+}
+
+fn limits(variable: &impl Fn(&str) -> Option<String>) -> Result<Config, SetupError> {
+    let normal = Config::default();
+    let whole = |name, default, range| number(variable, name, default, range);
+    Ok(Config {
+        send_burst: number(variable, "SEND_BURST", normal.send_burst, 1..=u32::MAX)?,
+        sends_per_second: number(
+            variable,
+            "SENDS_PER_SECOND",
+            normal.sends_per_second,
+            1..=1_000_000,
+        )?,
+        queue_messages_max: whole("QUEUE_MESSAGES_MAX", normal.queue_messages_max, 1..=NUMBER_MAX)?,
+        queue_bytes_max: whole("QUEUE_BYTES_MAX", normal.queue_bytes_max, 1..=NUMBER_MAX)?,
+        message_life: whole("MESSAGE_LIFE_MS", normal.message_life, 1..=NUMBER_MAX / 256)?,
+        hold: whole("HOLD_MS", normal.hold, 0..=HOLD_MAX)?,
+        daily_budget: whole("DAILY_BUDGET_NANODOLLARS", normal.daily_budget, 1..=NUMBER_MAX)?,
+    })
+}
+
+fn number<T: FromStr + PartialOrd>(
+    variable: &impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    default: T,
+    range: core::ops::RangeInclusive<T>,
+) -> Result<T, SetupError> {
+    let Some(text) = variable(name) else { return Ok(default) };
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or(SetupError { variable: name, fault: SetupFault::NoSuchNumber })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn read(changes: &[(&str, &str)]) -> Result<Setup, SetupError> {
+        Setup::read(|name| {
+            let changed = changes.iter().find(|(changed, _)| *changed == name);
+            let secret = ["TOKEN_KEY", "CODE_KEY"].contains(&name).then_some(SECRET);
+            changed.map(|(_, value)| *value).or(secret).map(str::to_owned)
+        })
+    }
+
+    fn fault(changes: &[(&str, &str)]) -> Option<(&'static str, SetupFault)> {
+        read(changes).err().map(|error| (error.variable, error.fault))
+    }
+
+    #[test]
+    fn two_secrets_are_enough() {
+        let setup = read(&[("SMS_URL", "")]).ok().unwrap();
+        assert_eq!(setup.limits, Config::default());
+        assert!(setup.gateway.is_none());
+        assert!(setup.tokens.previous.is_none());
+    }
+
+    #[test]
+    fn limits_can_be_set() {
+        let setup = read(&[("SEND_BURST", "1000000"), ("HOLD_MS", "0")]).ok().unwrap();
+        assert_eq!((setup.limits.send_burst, setup.limits.hold), (1_000_000, 0));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        use SetupFault::{Missing, NoSuchNumber, TooShort};
+        for (variable, value, expected) in [
+            ("TOKEN_KEY", "", Missing),
+            ("TOKEN_KEY", "short", TooShort),
+            ("TOKEN_KEY_PREVIOUS", "short", TooShort),
+            ("CODE_KEY", "", Missing),
+            ("SEND_BURST", "0", NoSuchNumber),
+            ("SEND_BURST", "many", NoSuchNumber),
+            ("SENDS_PER_SECOND", "-1", NoSuchNumber),
+            ("QUEUE_BYTES_MAX", "1.5", NoSuchNumber),
+            ("DAILY_BUDGET_NANODOLLARS", "99999999999999999999", NoSuchNumber),
+            ("HOLD_MS", "60001", NoSuchNumber),
+        ] {
+            assert_eq!(fault(&[(variable, value)]), Some((variable, expected)), "{value}");
+        }
+        assert_eq!(fault(&[("SMS_URL", "http://x")]), Some(("SMS_SECRET", Missing)));
+    }
+}
