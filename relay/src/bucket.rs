@@ -7,6 +7,8 @@ use estafette_protocol::Millis;
 pub(crate) struct Bucket {
     /// In microseconds, so that hundreds a second are exact.
     full_at: u64,
+    /// When a token was last asked for, likewise.
+    asked_at: u64,
 }
 
 impl Bucket {
@@ -15,8 +17,10 @@ impl Bucket {
         let now = now * 1000;
         let each = 1_000_000 / u64::from(per_second.max(1));
         let depth = each * u64::from(burst);
-        // A clock that went back must not lock the device out.
-        let full_at = self.full_at.clamp(now, now + depth);
+        // A clock that goes back takes the bucket along: it neither locks out nor lets in.
+        let gone_back = self.asked_at.saturating_sub(now);
+        let full_at = self.full_at.saturating_sub(gone_back).max(now);
+        (self.full_at, self.asked_at) = (full_at, now);
         if full_at + each > now + depth {
             return Err((full_at + each - now - depth).div_ceil(1000));
         }
