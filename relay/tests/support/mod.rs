@@ -16,6 +16,9 @@ use estafette_relay::*;
 pub const NOON: Millis = 1_800_000_000_000;
 pub const ALICE: u64 = 33_600_000_001;
 pub const BOB: u64 = 33_600_000_002;
+pub const CAROL: u64 = 33_600_000_003;
+/// Nobody is registered there.
+pub const NOBODY: u64 = 33_600_000_009;
 
 pub fn number(digits: u64) -> PhoneNumber {
     PhoneNumber::from_digits(digits).unwrap()
@@ -32,6 +35,15 @@ pub fn ids(stream: u64, numbers: impl IntoIterator<Item = u64>) -> Vec<MessageId
 pub fn send(to: u64, stream: u64, message: u64, chained: bool) -> ClientFrame {
     let body = Body(format!("{stream}/{message}").into_bytes());
     ClientFrame::Send(Send { id: id(stream, message), to: number(to), body, chained, after: None })
+}
+
+/// Messages `numbers` of a stream, each after the one before it.
+pub fn burst(to: u64, stream: u64, numbers: std::ops::RangeInclusive<u64>) -> Vec<ClientFrame> {
+    numbers.map(|number| send(to, stream, number, number > 1)).collect()
+}
+
+pub fn receipt(to: u64, made: MessageId, ids: Vec<MessageId>, mark: Mark) -> ClientFrame {
+    ClientFrame::Receipt(Receipt { id: made, to: number(to), ids, mark })
 }
 
 pub fn ack(ids: Vec<MessageId>) -> ClientFrame {
@@ -83,6 +95,8 @@ pub struct World {
     pub blow: Option<(usize, Blow)>,
     /// A storage failure undoes the statement alone, not the whole step.
     pub steps_in_pieces: bool,
+    /// A storage failure leaves the sockets open.
+    pub sockets_survive: bool,
     /// How many statements succeed before one fails.
     pub fails_in: Rc<Cell<Option<u64>>>,
     seed: u64,
@@ -102,6 +116,7 @@ impl World {
             steps: 0,
             blow: None,
             steps_in_pieces: false,
+            sockets_survive: false,
             fails_in: Rc::default(),
             seed: 0,
         }
@@ -189,7 +204,11 @@ impl World {
             Ok(value) => Some(value),
             Err(error) => {
                 assert!(db.was_made_to_fail(&error), "{error}");
-                self.restarts(account);
+                if self.sockets_survive {
+                    self.hibernates(account);
+                } else {
+                    self.restarts(account);
+                }
                 None
             }
         }
@@ -335,7 +354,7 @@ impl World {
         if effects.is_none() {
             // The platform repeats an alarm whose handler failed.
             self.object(account).alarm = pending;
-            self.restarts(account);
+            self.hibernates(account);
         }
         self.perform(account, effects.unwrap_or_default());
         self.settle();
