@@ -1,1 +1,40 @@
-//! Under construction.
+//! The native client of Estafette: one device of an account, in a Rust program.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), estafette::Error> {
+//! let profile = estafette::Profile::open("/home/alice/.local/share/estafette/default")?;
+//! let mut client = estafette::connect(profile).await?;
+//! client.send(estafette::read_number("+33 6 12 34 56 78")?, "hi").await?;
+//! while let Some(event) = client.next().await {
+//!     if let estafette::Event::Received(message) = event? {
+//!         println!("{}: {}", message.peer, String::from_utf8_lossy(&message.body));
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A client is one task on the tokio runtime it is made on, so that thousands share a process. It
+//! stays connected, sends what waits, keeps its store, and renews its token; the decisions are
+//! [`estafette_core`]'s. [`Profile::register`] makes a device and [`Server`] speaks HTTP.
+
+mod client;
+mod driver;
+mod error;
+mod files;
+mod number;
+mod profile;
+mod server;
+mod socket;
+
+pub use client::{Client, Handle, connect, connect_with};
+pub use error::{Error, ProfileError};
+pub use estafette_core::{
+    Chat, ClientError, Config, Contact, Event, Message, Pending, Status, Store, StoreError,
+    StoreKey,
+};
+pub use estafette_protocol::http::{CodeSent, Device, Devices, Health, Problem, Usage};
+pub use estafette_protocol::{DeviceId, ErrorCode, MessageId, Millis, NumberError, PhoneNumber};
+pub use number::read_number;
+pub use profile::Profile;
+pub use server::{Account, Server};

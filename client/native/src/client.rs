@@ -1,0 +1,280 @@
+//! The client as a program sees it: commands, and the events that they and the peers cause.
+
+use std::ops::Deref;
+
+use estafette_core::{
+    Chat, Client as Core, ClientError, Config, Contact, Effect, Event, Identity, Message, Pending,
+    Store, StoreError,
+};
+use estafette_protocol::{MessageId, Millis, PhoneNumber};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::driver::{COMMANDS_MAX, Command, Driver, EVENTS_MAX};
+use crate::server::now;
+use crate::{Account, Error, Profile};
+
+/// A device that is connected as often as it can be, and the events that come of it.
+///
+/// It commands through the [`Handle`] that it derefs to. When it and all its handles are dropped,
+/// the client disconnects and ends; what wasn't sent is sent by the next one on the same store.
+#[derive(Debug)]
+pub struct Client {
+    handle: Handle,
+    events: mpsc::Receiver<Result<Event, StoreError>>,
+}
+
+/// Commands a [`Client`], from any task. Cheap to clone.
+///
+/// Every method fails with [`Error::Ended`] once the client was closed, and with [`Error::Store`]
+/// when the store fails.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+}
+
+/// Connects the device of a profile, which the client then holds. Returns as soon as the store is
+/// open: [`Event::Connected`] tells of the connection, and messages may be sent before it.
+///
+/// # Errors
+/// When the store can't be opened.
+pub async fn connect(profile: Profile) -> Result<Client, Error> {
+    let opening = tokio::task::spawn_blocking(move || Ok((profile.open_store()?, profile)));
+    let (store, profile) = opening.await.or(Err(Error::Ended)).flatten()?;
+    start(profile.account().clone(), store, Config::default(), Some(profile))
+}
+
+/// Connects a device whose account and store are kept elsewhere, or nowhere
+/// ([`Store::in_memory`]). A renewed token lasts as long as the client.
+///
+/// The client is one task of the runtime that this is called on, and no thread.
+///
+/// # Errors
+/// When the store can't be read.
+pub async fn connect_with(account: Account, store: Store, config: Config) -> Result<Client, Error> {
+    start(account, store, config, None)
+}
+
+fn start(
+    account: Account,
+    store: Store,
+    config: Config,
+    profile: Option<Profile>,
+) -> Result<Client, Error> {
+    let me = Identity { account: account.number, device: account.device };
+    let core = Core::start_with(store, me, config, Box::new(random()?), now())?;
+    let (commands, received) = mpsc::channel(COMMANDS_MAX);
+    let (said, events) = mpsc::channel(EVENTS_MAX);
+    tokio::spawn(Driver::new(core, config.encoding, account, profile, received, said).run());
+    Ok(Client { handle: Handle { commands }, events })
+}
+
+/// The system's random numbers. Where it has none at the start, there is no client; should it
+/// refuse later, the last number it gave is mixed on, since jitter and stream names must differ but
+/// guard no secret.
+fn random() -> Result<impl FnMut() -> u64 + Send + 'static, Error> {
+    let no_randomness = || crate::ProfileError::NoRandomness;
+    let mut last = getrandom::u64().map_err(|_| no_randomness())?;
+    Ok(move || {
+        last = getrandom::u64().unwrap_or_else(|_| {
+            // SplitMix64's step.
+            let mixed = last.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            (mixed ^ (mixed >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb)
+        });
+        last
+    })
+}
+
+impl Client {
+    /// The next event; `None` when the client has ended. An error is the store's: what it was about
+    /// was not acknowledged and comes again.
+    ///
+    /// A program that takes no events for long goes offline until it does, so that nothing is
+    /// lost. One that wants none calls [`Client::into_handle`].
+    pub async fn next(&mut self) -> Option<Result<Event, StoreError>> {
+        self.events.recv().await
+    }
+
+    /// Another way to command this client.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Gives up the events and keeps the commands.
+    pub fn into_handle(self) -> Handle {
+        self.handle
+    }
+}
+
+impl Deref for Client {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Handle {
+    /// Sends a message. It is in the store when this returns, and is sent until the server has it;
+    /// [`Event::Status`] tells how far it gets.
+    ///
+    /// # Errors
+    /// When it is too long ([`Error::NotTaken`]) or too many wait to be sent.
+    pub async fn send(
+        &self,
+        to: PhoneNumber,
+        body: impl Into<Vec<u8>>,
+    ) -> Result<MessageId, Error> {
+        let body = body.into();
+        Ok(self.work(move |core, now| core.send(now, to, body)).await??)
+    }
+
+    /// Sends several messages: all of them are in the store when this returns, or none.
+    ///
+    /// # Errors
+    /// As [`Handle::send`].
+    pub async fn send_all(
+        &self,
+        to: PhoneNumber,
+        bodies: Vec<Vec<u8>>,
+    ) -> Result<Vec<MessageId>, Error> {
+        Ok(self.work(move |core, now| core.send_all(now, to, bodies)).await??)
+    }
+
+    /// Tells a peer that their messages were read, up to this one.
+    ///
+    /// # Errors
+    /// See [`Handle`].
+    pub async fn read(&self, peer: PhoneNumber, through: MessageId) -> Result<(), Error> {
+        self.effects(move |core, now| core.read(now, peer, through)).await
+    }
+
+    /// Says which chat the user looks at: what it holds, and what comes, is read.
+    ///
+    /// # Errors
+    /// See [`Handle`].
+    pub async fn open_chat(&self, peer: Option<PhoneNumber>) -> Result<(), Error> {
+        self.effects(move |core, now| core.open_chat(now, peer)).await
+    }
+
+    /// Connects now rather than later: when the network is back, or another program that took the
+    /// connection over has ended.
+    ///
+    /// # Errors
+    /// See [`Handle`].
+    pub async fn connect(&self) -> Result<(), Error> {
+        self.effects(Core::connect).await
+    }
+
+    /// The last messages of a chat, at most `limit`, the oldest first.
+    ///
+    /// # Errors
+    /// See [`Handle`].
+    pub async fn history(&self, peer: PhoneNumber, limit: usize) -> Result<Vec<Message>, Error> {
+        self.look(move |core| core.history(peer, limit)).await
+    }
+
+    /// Every chat, the one with the latest message first.
+    ///
+    /// # Errors
+    /// See [`Handle`].
+    pub async fn chats(&self) -> Result<Vec<Chat>, Error> {
+        self.look(Core::chats).await
+    }
+
+    /// Everybody who has a name, by name.
+    ///
+    /// # Errors
+    /// See [`Handle`].
+    pub async fn contacts(&self) -> Result<Vec<Contact>, Error> {
+        self.look(Core::contacts).await
+    }
+
+    /// Gives somebody a name; an empty one takes it away.
+    ///
+    /// # Errors
+    /// See [`Handle`].
+    pub async fn set_contact(
+        &self,
+        number: PhoneNumber,
+        name: impl Into<String>,
+    ) -> Result<(), Error> {
+        let name = name.into();
+        self.look(move |core| core.set_contact(number, &name)).await
+    }
+
+    /// What is still to be done.
+    ///
+    /// # Errors
+    /// See [`Handle`].
+    pub async fn pending(&self) -> Result<Pending, Error> {
+        self.look(|core| Ok(core.pending())).await
+    }
+
+    /// Waits until nothing is pending: the server has every message, receipt and acknowledgement,
+    /// or they were given up.
+    ///
+    /// # Errors
+    /// See [`Handle`].
+    pub async fn flush(&self) -> Result<(), Error> {
+        let (flushed, wait) = oneshot::channel();
+        self.command(Command::Flush(flushed)).await?;
+        wait.await.or(Err(Error::Ended))
+    }
+
+    /// Disconnects and ends the client. The store is closed when this returns.
+    pub async fn close(&self) {
+        let (closed, wait) = oneshot::channel();
+        if self.command(Command::Close(closed)).await.is_ok() {
+            // A client that ended meanwhile is closed as well.
+            let _ = wait.await;
+        }
+    }
+
+    async fn effects(
+        &self,
+        work: impl FnOnce(&mut Core, Millis) -> Result<Vec<Effect>, StoreError> + Send + 'static,
+    ) -> Result<(), Error> {
+        let work = |core: &mut Core, now| work(core, now).map(|effects| ((), effects));
+        Ok(self.work(work).await??)
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Core) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let work = |core: &mut Core, _| look(core).map(|seen| (seen, Vec::new()));
+        Ok(self.work(work).await??)
+    }
+
+    /// Does something on the core, in the client's task.
+    async fn work<T: Send + 'static, E: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Core, Millis) -> Result<(T, Vec<Effect>), E> + Send + 'static,
+    ) -> Result<Result<T, E>, Error> {
+        let (answer, wait) = oneshot::channel();
+        let work = move |core: &mut Core, now: Millis| {
+            let (result, effects) = match work(core, now) {
+                Ok((value, effects)) => (Ok(value), effects),
+                Err(error) => (Err(error), Vec::new()),
+            };
+            // Whoever stopped waiting needs no answer.
+            let _ = answer.send(result);
+            Ok(effects)
+        };
+        self.command(Command::Work(Box::new(work))).await?;
+        wait.await.or(Err(Error::Ended))
+    }
+
+    async fn command(&self, command: Command) -> Result<(), Error> {
+        self.commands.send(command).await.or(Err(Error::Ended))
+    }
+}
+
+impl From<ClientError> for Error {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Store(error) => Self::Store(error),
+            error => Self::NotTaken(error),
+        }
+    }
+}

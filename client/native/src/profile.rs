@@ -1,0 +1,177 @@
+//! A profile: the directory that holds one device.
+//!
+//! | File | What it holds | If it is lost |
+//! |---|---|---|
+//! | `account.json` | server, number, device, token | register again |
+//! | `identity.key` | the device's Ed25519 secret | register again |
+//! | `store.key` | key and salt of the store | the store is lost with it |
+//! | `store.db` | messages and contacts, encrypted | what waits on the server comes |
+//! | `lock` | the process that has the profile | it is made again |
+//!
+//! Invariant: one process at a time has a profile, from [`Profile::open`] or [`Profile::register`]
+//! until the value is dropped, and no other user of the machine can read what it holds.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::SigningKey;
+use estafette_core::{Store, StoreKey};
+use estafette_protocol::PhoneNumber;
+
+use crate::files::{io, lock, private_directory, read_private, write_private};
+use crate::{Account, Error, ProfileError, Server};
+
+const ACCOUNT: &str = "account.json";
+const IDENTITY: &str = "identity.key";
+const STORE_KEY: &str = "store.key";
+const STORE: &str = "store.db";
+
+/// A registered device and its files, held by this process.
+#[derive(Debug)]
+pub struct Profile {
+    directory: PathBuf,
+    account: Account,
+    _lock: File,
+}
+
+impl Profile {
+    /// The directory that holds profiles unless the user chooses another: `estafette` in the
+    /// platform's directory for data. `None` where the user has no home.
+    pub fn default_directory() -> Option<PathBuf> {
+        use etcetera::BaseStrategy as _;
+        let base = etcetera::choose_base_strategy().ok()?;
+        Some(base.data_dir().join("estafette"))
+    }
+
+    /// Opens the profile in a directory.
+    ///
+    /// # Errors
+    /// When nobody registered there, another process has it, or a file is damaged or can be read by
+    /// others.
+    pub fn open(directory: impl Into<PathBuf>) -> Result<Self, Error> {
+        let directory = directory.into();
+        if !directory.join(ACCOUNT).exists() {
+            return Err(ProfileError::Empty(directory).into());
+        }
+        let lock = lock(&directory)?;
+        let account = Self::account_in(&directory)?;
+        Ok(Self { directory, account, _lock: lock })
+    }
+
+    /// The account of the profile in a directory, whoever has the profile.
+    ///
+    /// # Errors
+    /// When nobody registered there, or the file is damaged or can be read by others.
+    pub fn account_in(directory: &Path) -> Result<Account, Error> {
+        let path = directory.join(ACCOUNT);
+        let Some(bytes) = read_private(&path)? else {
+            return Err(ProfileError::Empty(directory.to_owned()).into());
+        };
+        let damaged =
+            |_| ProfileError::Damaged { path, what_to_do: "delete it and register again" };
+        Ok(serde_json::from_slice(&bytes).map_err(damaged)?)
+    }
+
+    /// Proves a number with the code that [`Server::request_code`] sent, and makes the profile, or
+    /// renews the one that the number has there.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer, the profile belongs to another number, another
+    /// process has it, or the files can't be written.
+    pub async fn register(
+        directory: impl Into<PathBuf>,
+        server: &Server,
+        number: PhoneNumber,
+        code: &str,
+        name: &str,
+    ) -> Result<Self, Error> {
+        let directory = directory.into();
+        Self::check_free_for(&directory, number)?;
+        private_directory(&directory)?;
+        let lock = lock(&directory)?;
+        let identity = SigningKey::from_bytes(&secret(
+            &directory.join(IDENTITY),
+            "delete it and register again",
+        )?);
+        store_key(&directory)?;
+        let identity_key = identity.verifying_key().to_bytes();
+        let account = server.register(number, code, name, &identity_key).await?;
+        let mut profile = Self { directory, account: account.clone(), _lock: lock };
+        profile.keep(account)?;
+        Ok(profile)
+    }
+
+    /// Whether a number can be registered in a directory, asked before a code is sent for nothing.
+    ///
+    /// # Errors
+    /// When the profile there belongs to another number.
+    pub fn check_free_for(directory: &Path, number: PhoneNumber) -> Result<(), Error> {
+        match Self::account_in(directory) {
+            Ok(account) if account.number != number => {
+                Err(ProfileError::OtherNumber(account.number).into())
+            }
+            // A damaged file is what registering again mends.
+            Ok(_) | Err(Error::Profile(ProfileError::Empty(_) | ProfileError::Damaged { .. })) => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The device that it holds.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The file of the messages, which may be deleted while no process has the profile.
+    pub fn store_path(&self) -> PathBuf {
+        self.directory.join(STORE)
+    }
+
+    /// Opens the store, without connecting.
+    ///
+    /// # Errors
+    /// When the key is damaged or the store can't be read.
+    pub fn open_store(&self) -> Result<Store, Error> {
+        let key = store_key(&self.directory)?;
+        Ok(Store::open(&self.store_path(), &key)?)
+    }
+
+    /// Keeps an account's new token.
+    pub(crate) fn keep(&mut self, account: Account) -> Result<(), ProfileError> {
+        let path = self.directory.join(ACCOUNT);
+        let json = serde_json::to_vec_pretty(&account)
+            .map_err(|error| io("write", &path)(error.into()))?;
+        write_private(&path, &json)?;
+        self.account = account;
+        Ok(())
+    }
+}
+
+/// The store's key, made where there is none: 32 bytes of key, then 16 of salt.
+fn store_key(directory: &Path) -> Result<StoreKey, ProfileError> {
+    let what_to_do = "delete it and store.db; what waits on the server will come";
+    let bytes: [u8; 48] = secret(&directory.join(STORE_KEY), what_to_do)?;
+    let (mut key, mut salt) = ([0; 32], [0; 16]);
+    let (first, second) = bytes.split_at(key.len());
+    key.copy_from_slice(first);
+    salt.copy_from_slice(second);
+    Ok(StoreKey { key, salt })
+}
+
+/// A secret of `N` random bytes, made where there is none.
+fn secret<const N: usize>(path: &Path, what_to_do: &'static str) -> Result<[u8; N], ProfileError> {
+    if let Some(bytes) = read_private(path)? {
+        let damaged = |_| ProfileError::Damaged { path: path.to_owned(), what_to_do };
+        return bytes.try_into().map_err(damaged);
+    }
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| ProfileError::NoRandomness)?;
+    write_private(path, &bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,295 @@
+//! The server's HTTP interface: what is not a conversation.
+//!
+//! Requests run on the runtime's blocking threads, at most [`AT_ONCE`] at a time however many
+//! clients the process has, over one pool of connections.
+
+use std::net::IpAddr;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use data_encoding::BASE64;
+use estafette_protocol::http::{
+    CodeRequest, CodeSent, Devices, Health, RegisterRequest, Registered, Usage,
+};
+use estafette_protocol::{DeviceId, Millis, PhoneNumber};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tokio_tungstenite::tungstenite::http::{Method, Request, Uri};
+use ureq::Agent;
+
+use crate::Error;
+
+/// How many requests are under way in this process at a time.
+const AT_ONCE: usize = 8;
+/// How long a request may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+
+static PERMITS: Semaphore = Semaphore::const_new(AT_ONCE);
+static AGENT: OnceLock<Agent> = OnceLock::new();
+
+/// A server, by its address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Server {
+    address: String,
+}
+
+/// A registered device: what it needs to talk to its server. The token is a secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Where it is registered.
+    pub server: Server,
+    /// The account.
+    pub number: PhoneNumber,
+    /// The device.
+    pub device: DeviceId,
+    /// What opens the door.
+    pub token: String,
+    /// When the token was given, by this machine's clock.
+    pub renewed_at: Millis,
+    /// When the token is no longer good, by the server's clock.
+    pub expires_at: Millis,
+}
+
+/// Shows no token and no number.
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("device", &self.device).finish_non_exhaustive()
+    }
+}
+
+impl Account {
+    /// When to ask for a new token: after half of this one's life.
+    pub(crate) fn renew_at(&self) -> Millis {
+        self.renewed_at + self.expires_at.saturating_sub(self.renewed_at) / 2
+    }
+}
+
+impl Server {
+    /// A server at `https://HOST[:PORT]`. Plain `http://` is for this machine only, since it shows
+    /// the token to whoever listens.
+    ///
+    /// # Errors
+    /// [`Error::Address`] when it is neither.
+    pub fn new(address: &str) -> Result<Self, Error> {
+        let address = address.trim().trim_end_matches('/');
+        let wrong = || Error::Address { address: address.to_owned() };
+        let uri: Uri = address.parse().map_err(|_| wrong())?;
+        let plain_path = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        let fits = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => is_this_machine(uri.host().unwrap_or_default()),
+            _ => false,
+        };
+        if !plain_path || !fits || uri.authority().is_some_and(|at| at.as_str().contains('@')) {
+            return Err(wrong());
+        }
+        Ok(Self { address: address.to_owned() })
+    }
+
+    /// Its address, without a slash at the end.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The address of the socket.
+    pub(crate) fn socket_address(&self) -> String {
+        // `http` becomes `ws`, `https` becomes `wss`.
+        format!("ws{}/v1/socket", self.address.trim_start_matches("http"))
+    }
+
+    /// Whether it is up, its version and its clock.
+    ///
+    /// # Errors
+    /// When it doesn't answer.
+    pub async fn health(&self) -> Result<Health, Error> {
+        self.call(Method::GET, "/v1/health".into(), None, None::<()>).await
+    }
+
+    /// Sends a one-time code to a number.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn request_code(&self, number: PhoneNumber) -> Result<CodeSent, Error> {
+        let body = CodeRequest { number: number.to_string() };
+        self.call(Method::POST, "/v1/registration/code".into(), None, Some(body)).await
+    }
+
+    /// Proves a number with its code and makes this device the account's primary one; earlier
+    /// devices are removed. [`Profile::register`](crate::Profile::register) also keeps what comes of
+    /// it.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn register(
+        &self,
+        number: PhoneNumber,
+        code: &str,
+        name: &str,
+        identity_key: &[u8; 32],
+    ) -> Result<Account, Error> {
+        let body = RegisterRequest {
+            number: number.to_string(),
+            code: code.to_owned(),
+            name: name.to_owned(),
+            identity_key: BASE64.encode(identity_key),
+        };
+        let path = "/v1/registration".into();
+        let registered = self.call(Method::POST, path, None, Some(body)).await?;
+        Ok(self.account(registered))
+    }
+
+    /// The account's devices.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn devices(&self, token: &str) -> Result<Devices, Error> {
+        self.call(Method::GET, "/v1/devices".into(), Some(token), None::<()>).await
+    }
+
+    /// Removes a device from the account: its token is no longer good.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn remove_device(&self, token: &str, device: DeviceId) -> Result<(), Error> {
+        let path = format!("/v1/devices/{device}");
+        self.bytes(Method::DELETE, path, Some(token), None::<()>).await.map(drop)
+    }
+
+    /// What the account's work has cost today.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn usage(&self, token: &str) -> Result<Usage, Error> {
+        self.call(Method::GET, "/v1/usage".into(), Some(token), None::<()>).await
+    }
+
+    /// A new token for the old one.
+    pub(crate) async fn renew(&self, token: &str) -> Result<Account, Error> {
+        let path = "/v1/token".into();
+        Ok(self.account(self.call(Method::POST, path, Some(token), None::<()>).await?))
+    }
+
+    fn account(&self, registered: Registered) -> Account {
+        Account {
+            server: self.clone(),
+            number: registered.account,
+            device: registered.device,
+            token: registered.token,
+            renewed_at: now(),
+            expires_at: registered.expires_at,
+        }
+    }
+
+    async fn call<A: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: String,
+        token: Option<&str>,
+        body: Option<impl Serialize>,
+    ) -> Result<A, Error> {
+        let (status, bytes) = self.bytes(method, path, token, body).await?;
+        serde_json::from_slice(&bytes).or(Err(self.unexpected(status)))
+    }
+
+    /// Performs a request and returns the status and bytes of a successful answer.
+    async fn bytes(
+        &self,
+        method: Method,
+        path: String,
+        token: Option<&str>,
+        body: Option<impl Serialize>,
+    ) -> Result<(u16, Vec<u8>), Error> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.address));
+        if let Some(token) = token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        // Nothing that is sent has a map whose keys are no texts, so nothing fails to be written.
+        let body = body.and_then(|body| serde_json::to_vec(&body).ok());
+        if body.is_some() {
+            request = request.header("Content-Type", "application/json");
+        }
+        let wrong = || Error::Address { address: self.address.clone() };
+        let request = request.body(body.unwrap_or_default()).map_err(|_| wrong())?;
+        let permit = PERMITS.acquire().await.or(Err(Error::Ended))?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            perform(request)
+        });
+        let (status, bytes) = done.await.or(Err(Error::Ended))?.map_err(|error| {
+            let reason = plain_reason(&error);
+            Error::Unreachable { server: self.address.clone(), reason }
+        })?;
+        if (200..300).contains(&status) {
+            return Ok((status, bytes));
+        }
+        Err(serde_json::from_slice(&bytes).map_or(self.unexpected(status), Error::Refused))
+    }
+
+    fn unexpected(&self, status: u16) -> Error {
+        Error::Unexpected { server: self.address.clone(), status }
+    }
+}
+
+impl TryFrom<String> for Server {
+    type Error = Error;
+
+    fn try_from(address: String) -> Result<Self, Error> {
+        Self::new(&address)
+    }
+}
+
+impl From<Server> for String {
+    fn from(server: Server) -> Self {
+        server.address
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+fn perform(request: Request<Vec<u8>>) -> Result<(u16, Vec<u8>), ureq::Error> {
+    let agent = AGENT.get_or_init(|| {
+        Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(PATIENCE))
+            .user_agent(concat!("estafette/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into()
+    });
+    let here = request.uri().host().is_some_and(is_this_machine);
+    let mut request = agent.configure_request(request);
+    if here {
+        request = request.proxy(None);
+    }
+    let mut answer = agent.run(request.build())?;
+    let status = answer.status().as_u16();
+    let bytes = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
+    Ok((status, bytes))
+}
+
+/// What the network said, in as few words as it allows.
+fn plain_reason(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => "nothing listens there".into(),
+            std::io::ErrorKind::TimedOut => "it took too long".into(),
+            _ => error.to_string(),
+        },
+        ureq::Error::Timeout(_) => "it took too long".into(),
+        ureq::Error::HostNotFound => "no such host".into(),
+        other => other.to_string(),
+    }
+}
+
+/// Milliseconds since the Unix epoch, by this machine's clock.
+pub(crate) fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
