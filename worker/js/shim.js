@@ -24,7 +24,7 @@ onTrap((cause) => {
   if (trapped) return;
   trapped = true;
   instance += 1;
-  report("trap", cause);
+  report("trap", cause?.cause ?? cause);
   const error = new Error("The Worker's module trapped and starts afresh; send again.");
   for (const reject of pending) reject(error);
   pending.clear();

@@ -3,7 +3,6 @@
 //! It exports what the real Worker exports. The path of a request says what goes wrong:
 //! `tests/kit/tests/shim.rs` has the list.
 
-use std::cell::Cell;
 use std::hint::black_box;
 
 use js_sys::{Array, Promise, Uint8Array};
@@ -18,7 +17,6 @@ extern "C" {
     fn url(this: &Request) -> String;
 
     /// The bindings.
-    #[derive(Clone)]
     pub type Env;
     #[wasm_bindgen(method, getter, js_name = MAILBOX)]
     fn mailboxes(this: &Env) -> Namespace;
@@ -40,7 +38,7 @@ extern "C" {
     /// The object's state.
     pub type State;
     #[wasm_bindgen(method, js_name = acceptWebSocket)]
-    fn accept(this: &State, socket: &Socket);
+    fn accept(this: &State, socket: &Socket, tags: Array);
     #[wasm_bindgen(method, js_name = getWebSockets)]
     fn sockets(this: &State) -> Array;
 
@@ -64,12 +62,12 @@ extern "C" {
     #[wasm_bindgen(method, setter, js_name = webSocket)]
     fn set_socket(this: &Options, socket: &Socket);
 
-    /// The timer that the shim lends.
-    pub type Timers;
+    /// What the shim lends.
+    pub type Host;
     #[wasm_bindgen(method, js_name = setTimer)]
-    fn set(this: &Timers, milliseconds: f64);
+    fn set_timer(this: &Host, milliseconds: f64);
     #[wasm_bindgen(method, js_name = clearTimer)]
-    fn clear(this: &Timers);
+    fn clear_timer(this: &Host);
 
     #[wasm_bindgen(js_name = setTimeout)]
     fn set_timeout(callback: &js_sys::Function, milliseconds: u32);
@@ -109,100 +107,108 @@ fn overflow(depth: u64, mut frame: [u64; 64]) -> u64 {
 
 /// The front: `/front-PATH` fails here, `/NAME/PATH` goes to the object of that name.
 #[wasm_bindgen]
-pub async fn fetch(request: Request, env: Env, _context: JsValue) -> Result<JsValue, JsValue> {
+pub async fn fetch(request: Request, env: Env) -> Result<JsValue, JsValue> {
     let url = request.url();
     let mut path = url.splitn(5, '/').skip(3);
     let name = path.next().unwrap_or_default();
-    if let Some(path) = name.strip_prefix("front-") {
-        fail(path);
-        return Ok(text("not reached"));
+    match name.strip_prefix("front-") {
+        None => JsFuture::from(env.mailboxes().get(name).fetch(&request)).await,
+        Some("later-panic") => {
+            sleep(10).await?;
+            fail("panic");
+            Ok(text("not reached"))
+        }
+        Some("wait") => {
+            sleep(60_000).await?;
+            Ok(text("not reached"))
+        }
+        Some("peer-panic") => {
+            let call = env.mailboxes().get("peer").peer(Uint8Array::from(&b"panic"[..]));
+            JsFuture::from(call).await?;
+            Ok(text("not reached"))
+        }
+        Some(path) => {
+            fail(path);
+            Ok(text("not reached"))
+        }
     }
-    JsFuture::from(env.mailboxes().get(name).fetch(&request)).await
 }
 
 /// An object that counts its requests in memory, so that a fresh one starts at 1.
 #[wasm_bindgen]
-#[allow(missing_debug_implementations)]
 pub struct MailboxObject {
     state: State,
-    env: Env,
-    timers: Timers,
-    count: Cell<u32>,
+    host: Host,
+    count: u32,
 }
 
 #[wasm_bindgen]
 impl MailboxObject {
     /// As the shim calls it.
     #[wasm_bindgen(constructor)]
-    pub fn new(state: State, env: Env, timers: Timers) -> MailboxObject {
-        MailboxObject { state, env, timers, count: Cell::new(0) }
+    pub fn new(state: State, _env: &Env, host: Host) -> MailboxObject {
+        MailboxObject { state, host, count: 0 }
     }
 
     /// Fails as the path says, or tells how much it remembers.
-    pub async fn fetch(&self, request: Request) -> Result<JsValue, JsValue> {
+    pub fn fetch(&mut self, request: &Request) -> JsValue {
         let url = request.url();
-        let path = url.rsplit('/').next().unwrap_or_default();
-        match path {
-            "socket" => {
-                let (pair, options) = (Pair::new(), js_sys::Object::new());
-                self.state.accept(&pair.server());
-                let options: Options = options.unchecked_into();
-                options.set_status(101);
-                options.set_socket(&pair.client());
-                return Ok(Response::new(JsValue::NULL, options.into()).into());
-            }
-            "later-panic" => {
-                sleep(10).await?;
-                fail("panic");
-            }
-            "wait" => sleep(60_000).await?,
-            "ring" => self.timers.set(10.0),
+        match url.rsplit('/').next().unwrap_or_default() {
+            "socket" => return self.socket(),
+            "ring" => self.host.set_timer(10.0),
             "ring-never" => {
-                self.timers.set(10.0);
-                self.timers.clear();
-            }
-            "peer-panic" => {
-                let call = self.env.mailboxes().get("peer").peer(Uint8Array::from(&b"panic"[..]));
-                JsFuture::from(call).await?;
+                self.host.set_timer(10.0);
+                self.host.clear_timer();
             }
             other => fail(other),
         }
-        self.count.set(self.count.get() + 1);
-        let sockets = self.state.sockets().length();
-        Ok(text(&format!("count {} sockets {sockets}", self.count.get())))
+        self.count += 1;
+        text(&format!("count {} sockets {}", self.count, self.state.sockets().length()))
+    }
+
+    fn socket(&self) -> JsValue {
+        let (pair, options) = (Pair::new(), js_sys::Object::new());
+        self.state.accept(&pair.server(), Array::of1(&"1".into()));
+        let options: Options = options.unchecked_into();
+        options.set_status(101);
+        options.set_socket(&pair.client());
+        Response::new(JsValue::NULL, options.into()).into()
     }
 
     /// Fails as the bytes say.
-    pub async fn peer(&self, bytes: Uint8Array) -> Uint8Array {
-        fail(&String::from_utf8_lossy(&bytes.to_vec()));
+    pub fn peer(&self, bytes: Vec<u8>) -> Vec<u8> {
+        fail(&String::from_utf8_lossy(&bytes));
         bytes
     }
 
     /// Gives back the bytes.
-    pub async fn account(&self, bytes: Uint8Array) -> Uint8Array {
+    pub fn account(&self, bytes: Vec<u8>) -> Vec<u8> {
         bytes
     }
 
-    /// Fails as the text says, or sends it back.
-    pub async fn socket_message(&self, socket: Socket, message: JsValue) {
-        let message = message.as_string().unwrap_or_default();
-        fail(&message);
-        socket.send(&message);
+    /// Fails as the text says, or sends it to every socket.
+    pub fn text(&self, _socket: u32, message: &str) {
+        fail(message);
+        self.tell(message);
     }
 
     /// Nothing to do.
-    pub async fn socket_close(&self, _socket: Socket, _code: u16, _reason: String, _clean: bool) {}
+    pub fn binary(&self, _socket: u32, _message: Vec<u8>) {}
 
     /// Nothing to do.
-    pub async fn socket_error(&self, _socket: Socket) {}
+    pub fn closed(&self, _socket: u32) {}
 
     /// Nothing to do.
-    pub async fn alarm(&self) {}
+    pub fn alarm(&self) {}
 
     /// Tells every socket.
-    pub async fn timer(&self) {
+    pub fn timer(&self) {
+        self.tell("ring");
+    }
+
+    fn tell(&self, message: &str) {
         for socket in self.state.sockets().iter() {
-            socket.unchecked_into::<Socket>().send("ring");
+            socket.unchecked_into::<Socket>().send(message);
         }
     }
 }
