@@ -1,8 +1,27 @@
-//! The engine of one device.
+//! The engine of one device: what its user and its socket do to it, and one exit, [`Effect`]s.
+//!
+//! Invariants that this file and its parts guard:
+//! - what is in memory about messages and receipts is in the store too, and can be read again;
+//! - what a step tells anyone, it has committed before;
+//! - every step ends with what is due and what may leave ([`Client::step`]), and names the next time
+//!   to wake, which is in the future of what it has done.
 
-use estafette_protocol::{DeviceId, MessageId, Millis, PhoneNumber};
+mod connection;
+mod departure;
+mod inbox;
+mod outbox;
+mod receipts;
+mod retry;
+mod time;
 
+use estafette_protocol::{DeviceId, MessageId, Millis, PhoneNumber, limits};
+
+use crate::clock::{Clock, Entropy, Timer, UNDATED};
+use crate::store::Setting;
 use crate::{Chat, Config, Contact, Effect, Input, Message, Store, StoreError};
+use connection::Link;
+use outbox::Outbox;
+use receipts::Receipts;
 
 /// Who this device is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,14 +71,35 @@ impl Pending {
 
 /// The state machine of one device; see the crate's documentation.
 ///
-/// When a method fails with a [`StoreError`], nothing of what it was about has changed, and nothing
-/// of it was acknowledged. The connection is given up: the next input begins with
-/// [`Effect::Disconnect`], and ticks go on to reconnect, so that a disk with room again heals it.
+/// When a method fails with a [`StoreError`], what it was about has not happened, and nothing was
+/// acknowledged. The connection is given up: the shell closes its socket, and the next input begins
+/// with [`Effect::Disconnect`] all the same. Ticks at [`Client::wake_at`] go on to reconnect, so that
+/// a disk with room again heals it.
 pub struct Client {
     store: Store,
     me: Identity,
     config: Config,
-    entropy: Box<dyn FnMut() -> u64 + Send>,
+    entropy: Entropy,
+    clock: Clock,
+    link: Link,
+    /// Attempts to connect since the server's last greeting.
+    attempts: u32,
+    signed_out: bool,
+    outbox: Outbox,
+    receipts: Receipts,
+    /// What is in the store and was not acknowledged on this connection.
+    acks: Vec<MessageId>,
+    /// When the acknowledgements leave at the latest.
+    ack_timer: Option<Timer>,
+    /// When to forget what is old.
+    housekeeping: Option<Timer>,
+    /// The chat that the user looks at.
+    open_chat: Option<PhoneNumber>,
+    /// The store failed, and what is in memory may differ from it.
+    stale: bool,
+    /// The time that the last [`Effect::WakeAt`] named.
+    told: Option<Millis>,
+    effects: Vec<Effect>,
 }
 
 impl Client {
@@ -81,14 +121,51 @@ impl Client {
         entropy: Box<dyn FnMut() -> u64 + Send>,
         now: Millis,
     ) -> Result<Self, StoreError> {
-        let _ = now;
-        Ok(Self { store, me, config, entropy })
+        let mut entropy = Entropy(entropy);
+        let account = me.account.digits().cast_signed();
+        match store.setting(Setting::Account)? {
+            None => store.set(Setting::Account, account)?,
+            Some(owner) if owner == account => {}
+            Some(_) => return Err(StoreError::OtherAccount),
+        }
+        let offset = store.setting(Setting::ClockOffset)?.unwrap_or(0);
+        let outbox = Outbox::load(&store, &config)?;
+        let receipts = Receipts::load(&store, entropy.draw())?;
+        Ok(Self {
+            store,
+            me,
+            config,
+            entropy,
+            clock: Clock::new(now, offset),
+            link: Link::Waiting(Timer::after(now, 0)),
+            attempts: 0,
+            signed_out: false,
+            outbox,
+            receipts,
+            acks: Vec::new(),
+            ack_timer: None,
+            housekeeping: None,
+            open_chat: None,
+            stale: false,
+            told: None,
+            effects: Vec::new(),
+        })
     }
 
     /// Something happened.
     pub fn on_input(&mut self, now: Millis, input: Input) -> Result<Vec<Effect>, StoreError> {
-        let _ = (now, input, (self.entropy)(), self.config);
-        Ok(Vec::new())
+        let ((), effects) = self.step(now, |client| match input {
+            Input::Message(message) => client.on_message(now, &message),
+            Input::Tick => {
+                client.told = None;
+                Ok(())
+            }
+            other => {
+                client.on_socket(now, other);
+                Ok(())
+            }
+        })?;
+        Ok(effects)
     }
 
     /// Sends a message. It is in the store when this returns, and sent until the server has it.
@@ -98,8 +175,9 @@ impl Client {
         to: PhoneNumber,
         body: Vec<u8>,
     ) -> Result<(MessageId, Vec<Effect>), ClientError> {
-        let _ = (now, to, body);
-        Ok((MessageId { stream: 0, number: 1 }, Vec::new()))
+        let (ids, effects) = self.send_all(now, to, vec![body])?;
+        let id = ids.first().copied().ok_or(StoreError::Corrupt)?;
+        Ok((id, effects))
     }
 
     /// Sends several messages in one transaction: all of them, or none.
@@ -109,8 +187,23 @@ impl Client {
         to: PhoneNumber,
         bodies: Vec<Vec<u8>>,
     ) -> Result<(Vec<MessageId>, Vec<Effect>), ClientError> {
-        let _ = (now, to, bodies);
-        Ok((Vec::new(), Vec::new()))
+        let max = limits::BODY_BYTES_MAX;
+        if let Some(bytes) = bodies.iter().map(Vec::len).find(|bytes| *bytes > max) {
+            return Err(ClientError::TooLarge { bytes, max });
+        }
+        if self.outbox.len() + bodies.len() > self.config.outbox_max {
+            return Err(ClientError::OutboxFull(self.outbox.len()));
+        }
+        let sent = self.step(now, |client| {
+            let times = (client.clock.corrected(now), client.clock.age_from());
+            let Self { store, me, entropy, .. } = client;
+            let queued = store
+                .transaction(|| store.enqueue(to, me.device, &bodies, times, || entropy.draw()))?;
+            let ids = queued.iter().map(|queued| queued.id).collect();
+            client.outbox.add(queued);
+            Ok(ids)
+        })?;
+        Ok(sent)
     }
 
     /// The user has read what came from a peer, up to this incoming message. The peer is told.
@@ -120,8 +213,12 @@ impl Client {
         peer: PhoneNumber,
         through: MessageId,
     ) -> Result<Vec<Effect>, StoreError> {
-        let _ = (now, peer, through);
-        Ok(Vec::new())
+        let ((), effects) =
+            self.step(now, |client| match client.store.place_of(peer, true, through)? {
+                Some(place) => client.mark_read(peer, place),
+                None => Ok(()),
+            })?;
+        Ok(effects)
     }
 
     /// The user looks at this chat: what it holds is read, and what comes in is as it comes.
@@ -130,36 +227,38 @@ impl Client {
         now: Millis,
         peer: Option<PhoneNumber>,
     ) -> Result<Vec<Effect>, StoreError> {
-        let _ = (now, peer);
-        Ok(Vec::new())
+        let ((), effects) = self.step(now, |client| {
+            client.open_chat = peer;
+            peer.map_or(Ok(()), |peer| client.mark_read(peer, UNDATED))
+        })?;
+        Ok(effects)
     }
 
-    /// Connects now, if there is no connection: after another socket took over, when the network is
-    /// back, or in place of a wait. Does nothing once the device is signed out.
-    pub fn connect(&mut self, now: Millis) -> Result<Vec<Effect>, StoreError> {
-        let _ = now;
-        Ok(Vec::new())
+    fn mark_read(&mut self, peer: PhoneNumber, through: u64) -> Result<(), StoreError> {
+        self.store.begin()?;
+        let ids = self.store.read_through(peer, through);
+        let outcome = ids.and_then(|ids| self.owe(peer, ids));
+        self.store.end(outcome)
     }
 
-    /// Says what waits to be said, and disconnects until [`Client::connect`].
-    pub fn disconnect(&mut self, now: Millis) -> Result<Vec<Effect>, StoreError> {
-        let _ = now;
-        Ok(Vec::new())
-    }
-
-    /// When the next tick is due: what the last [`Effect::WakeAt`] said.
+    /// When the next tick is due: what the last [`Effect::WakeAt`] said, or would say.
     pub fn wake_at(&self) -> Option<Millis> {
-        None
-    }
-
-    /// Whether the server has greeted this device on the present connection.
-    pub fn is_connected(&self) -> bool {
-        false
+        let mut times = vec![self.link_time()];
+        if self.is_connected() {
+            let timers = [self.ack_timer, self.housekeeping].map(|timer| timer.map(Timer::at));
+            times.extend([self.outbox.next_time(), self.receipts.next_time()]);
+            times.extend(timers);
+        }
+        times.into_iter().flatten().min()
     }
 
     /// What is still to be done.
     pub fn pending(&self) -> Pending {
-        Pending::default()
+        Pending {
+            messages: self.outbox.len(),
+            receipts: self.receipts.len(),
+            acks: self.acks.len(),
+        }
     }
 
     /// Who this device is.

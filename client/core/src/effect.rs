@@ -2,7 +2,7 @@
 
 use estafette_protocol::{ErrorCode, MessageId, Millis, PhoneNumber, WireMessage};
 
-use crate::{Message, Status};
+use crate::{Message, Status, StoreError};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +104,9 @@ pub enum Event {
     },
     /// This device may not connect any more: register again.
     SignedOut(ErrorCode),
+    /// The store failed at something that no input or command was about: reading what is to be
+    /// sent, or forgetting what is old. It is tried again.
+    StoreFailed(StoreError),
     /// The server, or this client in what the server said, found an error that concerns no message.
     Error(ErrorCode),
 }

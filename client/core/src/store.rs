@@ -1,12 +1,32 @@
-//! The encrypted database of a device.
+//! The encrypted database of a device: contacts, chats, messages, and what is owed to others.
+//!
+//! Invariants:
+//! - what a method has done is durable when it returns, or when the transaction around it is
+//!   committed; a failure undoes all of it;
+//! - nothing is written in plain text: the whole file is encrypted (SQLCipher), its journal too, and
+//!   temporary tables stay in memory;
+//! - the file may be deleted at any time the program does not run. The next start makes it again, with
+//!   new streams, so that no id is ever used for two messages.
+
+mod error;
+mod messages;
+mod outbox;
+mod people;
+mod prune;
+mod receipts;
+mod schema;
 
 use core::fmt;
 use std::path::Path;
+use std::time::Duration;
 
-use estafette_protocol::PhoneNumber;
 use rusqlite::Connection;
 
-use crate::{Chat, Contact, Message};
+pub use error::StoreError;
+pub(crate) use messages::Heard;
+pub(crate) use outbox::Queued;
+pub(crate) use people::Setting;
+pub(crate) use receipts::Owed;
 
 /// The key of a store and its salt, derived by the shell. The salt is explicit because in the
 /// browser SQLCipher would write one of zeros.
@@ -25,66 +45,54 @@ impl fmt::Debug for StoreKey {
     }
 }
 
-/// Why the store did not do what was asked. What was asked has changed nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The file does not begin as a store with this key does.
-    #[error(
-        "the message store cannot be read with this key: give the right key, or delete the file \
-         to start afresh (what waits on the server will come)"
-    )]
-    WrongKeyOrNotADatabase,
-    /// The file is damaged.
-    #[error(
-        "the message store is damaged: delete the file to start afresh (what waits on the server \
-         will come)"
-    )]
-    Corrupt,
-    /// There is no room for more.
-    #[error("the disk is full: free some space and try again; nothing was lost")]
-    DiskFull,
-    /// A later version of the program wrote it.
-    #[error("the message store was written by a newer version of this program ({0}): update it")]
-    Newer(i64),
-    /// Another process has it open.
-    #[error("the message store is in use by another running program: close that one first")]
-    InUse,
-    /// It belongs to another account.
-    #[error("the message store belongs to another account: use another file")]
-    OtherAccount,
-    /// The file cannot be opened, read or written.
-    #[error(
-        "the message store cannot be read or written: check the path and its permissions ({0})"
-    )]
-    Io(String),
-    /// SQLite refused a statement: a fault of this program.
-    #[error("the message store refused a statement, which is a fault of this program ({0})")]
-    Sql(String),
+impl StoreKey {
+    /// As SQLCipher takes it: raw, without derivation.
+    fn pragma(&self) -> String {
+        let bytes = self.key.iter().chain(&self.salt);
+        let hex: String = bytes.map(|byte| format!("{byte:02x}")).collect();
+        format!("PRAGMA key = \"x'{hex}'\"")
+    }
 }
 
-/// An open store.
+/// An open store. One process has it open at a time.
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
 }
 
 impl Store {
-    /// Opens the store in a file, and makes it where there is none.
+    /// Opens the store in a file, and makes it where there is none. The directory must exist.
     pub fn open(path: &Path, key: &StoreKey) -> Result<Self, StoreError> {
-        let _ = (path, key);
-        Self::in_memory()
+        let connection = Connection::open(path)?;
+        connection.execute_batch(&key.pragma())?;
+        Self::on(connection)
     }
 
-    /// A fresh store that is gone when it is dropped.
+    /// A fresh store that is gone when it is dropped, and not encrypted.
     pub fn in_memory() -> Result<Self, StoreError> {
-        let connection = Connection::open_in_memory();
-        Self::on(connection.map_err(|error| StoreError::Sql(error.to_string()))?)
+        Self::on(Connection::open_in_memory()?)
     }
 
     /// A store on an open database, whose key is set.
     pub fn on(connection: Connection) -> Result<Self, StoreError> {
-        Ok(Self { connection })
+        // Whoever finds the store in use is told at once.
+        connection.busy_timeout(Duration::ZERO)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        // Locking for good needs no memory shared with other processes, which browsers lack.
+        connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY;")?;
+        let store = Self { connection };
+        // The first read: a wrong key shows here.
+        let version = store.version()?;
+        store.connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+        if cfg!(not(target_family = "wasm")) {
+            store
+                .connection
+                .execute_batch("PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = 4194304;")?;
+        }
+        // An acknowledgement promises that the message survives a loss of power.
+        store.connection.execute_batch("PRAGMA synchronous = FULL")?;
+        store.migrate(version)?;
+        Ok(store)
     }
 
     /// Gives the database back, as a crash leaves it.
@@ -92,25 +100,41 @@ impl Store {
         self.connection
     }
 
-    /// The last messages of a chat, at most `limit`, the oldest first.
-    pub fn history(&self, peer: PhoneNumber, limit: usize) -> Result<Vec<Message>, StoreError> {
-        let _ = (peer, limit);
-        Ok(Vec::new())
+    /// Runs `body` in a transaction, which an error undoes.
+    pub(crate) fn transaction<T>(
+        &self,
+        body: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let transaction = self.connection.unchecked_transaction()?;
+        let value = body()?;
+        transaction.commit()?;
+        Ok(value)
     }
 
-    /// Every chat, the one with the latest message first.
-    pub fn chats(&self) -> Result<Vec<Chat>, StoreError> {
-        Ok(Vec::new())
+    /// Begins a transaction that [`Store::end`] ends: for steps that change the engine too.
+    pub(crate) fn begin(&self) -> Result<(), StoreError> {
+        Ok(self.connection.execute_batch("BEGIN")?)
     }
 
-    /// Everybody who has a name, by name.
-    pub fn contacts(&self) -> Result<Vec<Contact>, StoreError> {
-        Ok(Vec::new())
+    /// Commits what was done since [`Store::begin`], or undoes it if the outcome is an error.
+    pub(crate) fn end<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+        let outcome = outcome.and_then(|value| {
+            self.connection.execute_batch("COMMIT")?;
+            Ok(value)
+        });
+        // SQLite may have undone it already; what matters is the first error.
+        if outcome.is_err() && !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        outcome
     }
+}
 
-    /// Gives somebody a name; an empty one takes it away.
-    pub fn set_contact(&self, number: PhoneNumber, name: &str) -> Result<(), StoreError> {
-        let _ = (number, name);
-        Ok(())
-    }
+/// Streams and devices use all 64 bits; SQL integers are signed.
+fn signed(value: u64) -> i64 {
+    value.cast_signed()
+}
+
+fn unsigned(value: i64) -> u64 {
+    value.cast_unsigned()
 }

@@ -1,0 +1,237 @@
+//! What the server says, one transaction for each batch.
+//!
+//! Invariants:
+//! - a message or receipt is acknowledged only after the transaction that keeps it is committed;
+//! - a message is told of once, however often it comes;
+//! - what could not be kept is not acknowledged: the server delivers it again on the next connection.
+
+use std::collections::BTreeMap;
+
+use estafette_protocol::{
+    Decoded, Deliver, DeviceId, ErrorCode, Fault, Mark, MessageId, Millis, PhoneNumber, Receipted,
+    Refused, ServerFrame, WireMessage,
+};
+
+use super::Client;
+use super::connection::is_signed_out;
+use super::retry::Refusal;
+use crate::clock::Timer;
+use crate::store::Heard;
+use crate::{Effect, Event, Message, Status, StoreError};
+
+/// Acknowledgements that do not wait for company: a quarter of what the server lets stand.
+const ACKS_WAITING_MAX: usize = 64;
+/// A shorter wait after a refusal is not worth telling the user.
+const REFUSAL_TOLD: Millis = 1000;
+
+/// What one batch changes in the place of the streams that come in: as the store has it, and as it
+/// is to be.
+type Hearing = BTreeMap<(PhoneNumber, DeviceId, u64), (Option<Heard>, u64)>;
+
+impl Client {
+    /// The server said something.
+    pub(super) fn on_message(
+        &mut self,
+        now: Millis,
+        message: &WireMessage,
+    ) -> Result<(), StoreError> {
+        if !self.is_linked() {
+            return Ok(());
+        }
+        self.heard_something(now);
+        let batch = match self.config.encoding.decode_server(message) {
+            Ok(batch) => batch,
+            Err(error) => {
+                self.tell(Event::Error(error.into()));
+                self.give_up_connection(now);
+                return Ok(());
+            }
+        };
+        self.store.begin()?;
+        let outcome = self.take_batch(now, batch);
+        self.store.end(outcome)
+    }
+
+    fn take_batch(
+        &mut self,
+        now: Millis,
+        batch: Vec<Decoded<ServerFrame>>,
+    ) -> Result<(), StoreError> {
+        let mut hearing = Hearing::new();
+        for decoded in batch {
+            // Said goodbye, or greeted as somebody else: what follows is for another connection.
+            if !self.is_linked() {
+                break;
+            }
+            match decoded {
+                Decoded::Frame(frame) => self.on_frame(now, frame, &mut hearing)?,
+                // A later version of the server says more.
+                Decoded::Unknown => {}
+                Decoded::Malformed(_) => self.tell(Event::Error(ErrorCode::Malformed)),
+            }
+        }
+        let kept_at = self.clock.age_from();
+        for ((peer, device, stream), (before, last)) in hearing {
+            if before.is_none_or(|before| before.number < last) {
+                self.store.set_heard(peer, device, stream, last, kept_at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn on_frame(
+        &mut self,
+        now: Millis,
+        frame: ServerFrame,
+        hearing: &mut Hearing,
+    ) -> Result<(), StoreError> {
+        match frame {
+            ServerFrame::Hello(hello) => self.on_hello(now, &hello),
+            ServerFrame::Deliver(deliver) => self.on_deliver(deliver, hearing)?,
+            ServerFrame::Receipt(receipt) => self.on_receipt(now, receipt)?,
+            ServerFrame::Sent(sent) => {
+                for id in sent.ids {
+                    self.on_taken(now, id)?;
+                }
+            }
+            ServerFrame::Refused(refused) => self.on_refused(now, refused)?,
+            ServerFrame::Drained(_) => self.tell(Event::Drained),
+            ServerFrame::Goaway(goaway) => self.on_goaway(now, goaway),
+            ServerFrame::Error(error) => self.tell(Event::Error(error.code)),
+        }
+        Ok(())
+    }
+
+    fn on_deliver(&mut self, deliver: Deliver, hearing: &mut Hearing) -> Result<(), StoreError> {
+        let (peer, device, id) = (deliver.from, deliver.device, deliver.id);
+        self.acks.push(id);
+        self.ack_now();
+        let own = (peer, device) == (self.me.account, self.me.device);
+        if own && self.store.place_of(peer, false, id)?.is_some() {
+            return Ok(());
+        }
+        let key = (peer, device, id.stream);
+        let (before, last) = match hearing.get(&key) {
+            Some(heard) => *heard,
+            None => {
+                let before = self.store.heard(peer, device, id.stream)?;
+                (before, before.map_or(0, |before| before.number))
+            }
+        };
+        if before.is_some_and(|before| id.number <= before.pruned) {
+            return Ok(());
+        }
+        let read = self.open_chat == Some(peer);
+        let status = if read { Status::Read } else { Status::Delivered };
+        let kept_at = self.clock.age_from();
+        let Some(place) = self.store.receive(&deliver, kept_at, status)? else { return Ok(()) };
+        let is_known = before.is_some() || last > 0;
+        if is_known && deliver.after.unwrap_or_else(|| id.previous()) > last {
+            self.tell(Event::Gap { peer, id, last });
+        }
+        hearing.insert(key, (before, last.max(id.number)));
+        if read {
+            self.owe(peer, vec![id])?;
+        }
+        let (body, at) = (deliver.body.0, deliver.at);
+        let message = Message { place, peer, device, id, incoming: true, body, at, status };
+        self.tell(Event::Received(message));
+        Ok(())
+    }
+
+    /// Notes that a peer is to be told of messages that were read.
+    pub(super) fn owe(&mut self, peer: PhoneNumber, ids: Vec<MessageId>) -> Result<(), StoreError> {
+        if peer == self.me.account {
+            return Ok(());
+        }
+        let owed = ids.into_iter().map(|id| self.store.owe(peer, id, Mark::Read));
+        let owed = owed.collect::<Result<Vec<_>, _>>()?;
+        self.receipts.add(owed);
+        Ok(())
+    }
+
+    fn on_receipt(&mut self, now: Millis, receipt: Receipted) -> Result<(), StoreError> {
+        let Receipted { id, from, ids, mark, .. } = receipt;
+        self.acks.push(id);
+        if self.acks.len() >= ACKS_WAITING_MAX {
+            self.ack_now();
+        } else if self.ack_timer.is_none() {
+            self.ack_timer = Some(Timer::after(now, self.config.ack));
+        }
+        for id in ids {
+            if self.outbox.peer_of(id) == Some(from) {
+                self.advance(now, from, id, mark.into())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The server has a message or a receipt of this device.
+    fn on_taken(&mut self, now: Millis, id: MessageId) -> Result<(), StoreError> {
+        if self.receipts.made(id) {
+            return self.settle_receipt(now, id);
+        }
+        match self.outbox.peer_of(id) {
+            Some(peer) => self.advance(now, peer, id, Status::Sent),
+            None => Ok(()),
+        }
+    }
+
+    fn settle_receipt(&mut self, now: Millis, id: MessageId) -> Result<(), StoreError> {
+        let rows = self.receipts.settle(now, id, &self.config, &mut self.entropy);
+        self.store.settle_receipts(&rows)
+    }
+
+    fn advance(
+        &mut self,
+        now: Millis,
+        peer: PhoneNumber,
+        id: MessageId,
+        status: Status,
+    ) -> Result<(), StoreError> {
+        if self.store.advance(peer, id, status)? {
+            self.tell(Event::Status { peer, id, status });
+        }
+        self.outbox.settle(now, id, &self.config, &mut self.entropy);
+        Ok(())
+    }
+
+    fn on_refused(&mut self, now: Millis, refused: Refused) -> Result<(), StoreError> {
+        let Refused { ids, code, retry_after } = refused;
+        if is_signed_out(code) {
+            self.effects.push(Effect::Disconnect);
+            self.sign_out(code);
+            return Ok(());
+        }
+        let for_now = matches!(code, ErrorCode::OutOfOrder | ErrorCode::Replaced)
+            || code.fault() != Fault::Caller;
+        let refusal = Refusal { code, retry_after };
+        for id in ids {
+            match (self.receipts.made(id), for_now) {
+                (true, false) => self.settle_receipt(now, id)?,
+                (true, true) => {
+                    let entropy = &mut self.entropy;
+                    self.receipts.refused(now, id, refusal, &self.config, entropy);
+                }
+                (false, false) => {
+                    if let Some(queued) = self.outbox.get(id) {
+                        self.store.give_up(queued.peer, id)?;
+                        self.outbox.give_up(id);
+                        self.tell(Event::Failed { peer: queued.peer, id, code });
+                    }
+                }
+                (false, true) => self.refused_for_now(now, id, refusal),
+            }
+        }
+        Ok(())
+    }
+
+    fn refused_for_now(&mut self, now: Millis, id: MessageId, refusal: Refusal) {
+        let rewound = self.outbox.rewind(now, id, refusal, &self.config, &mut self.entropy);
+        let Some((peer, timer)) = rewound else { return };
+        let retry_at = timer.at();
+        if refusal.code != ErrorCode::OutOfOrder && retry_at.saturating_sub(now) >= REFUSAL_TOLD {
+            self.tell(Event::Refused { peer, code: refusal.code, retry_at });
+        }
+    }
+}

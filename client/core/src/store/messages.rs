@@ -1,0 +1,197 @@
+//! Messages, as they come in, move forward and are shown.
+
+use estafette_protocol::{Deliver, DeviceId, MessageId, Millis, PhoneNumber};
+use rusqlite::{OptionalExtension, Row};
+
+use super::people::number;
+use super::{Store, StoreError, signed, unsigned};
+use crate::{Chat, Message, Status};
+
+/// How far an incoming stream was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// The last number seen.
+    pub(crate) number: u64,
+    /// Up to this number, messages were shown and are no longer kept.
+    pub(crate) pruned: u64,
+}
+
+/// The columns that [`message`] reads, in its order.
+const COLUMNS: &str = "place, peer, device, stream, number, incoming, body, at, status";
+
+fn message(row: &Row<'_>) -> Result<Message, StoreError> {
+    let status: u8 = row.get(8)?;
+    let status = Status::ALL.get(usize::from(status)).ok_or(StoreError::Corrupt)?;
+    Ok(Message {
+        place: unsigned(row.get(0)?),
+        peer: number(row.get(1)?)?,
+        device: DeviceId(unsigned(row.get(2)?)),
+        id: MessageId { stream: unsigned(row.get(3)?), number: unsigned(row.get(4)?) },
+        incoming: row.get(5)?,
+        body: row.get(6)?,
+        at: unsigned(row.get(7)?),
+        status: *status,
+    })
+}
+
+impl Store {
+    /// Keeps a message that came in. Returns its place; `None` when it is here already.
+    pub(crate) fn receive(
+        &self,
+        deliver: &Deliver,
+        kept_at: Millis,
+        status: Status,
+    ) -> Result<Option<u64>, StoreError> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO message
+                (peer, incoming, device, stream, number, follows, at, kept_at, status, body)
+             VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (peer, incoming, stream, number) DO NOTHING",
+        )?;
+        let id = deliver.id;
+        let inserted = insert.execute((
+            signed(deliver.from.digits()),
+            signed(deliver.device.0),
+            signed(id.stream),
+            signed(id.number),
+            signed(deliver.after.unwrap_or_else(|| id.previous())),
+            signed(deliver.at),
+            signed(kept_at),
+            status as u8,
+            &deliver.body.0,
+        ))?;
+        Ok((inserted > 0).then(|| unsigned(self.connection.last_insert_rowid())))
+    }
+
+    /// How far a stream of a peer's device was seen, if it ever was.
+    pub(crate) fn heard(
+        &self,
+        peer: PhoneNumber,
+        device: DeviceId,
+        stream: u64,
+    ) -> Result<Option<Heard>, StoreError> {
+        let mut query = self.connection.prepare_cached(
+            "SELECT number, pruned FROM heard WHERE peer = ? AND device = ? AND stream = ?",
+        )?;
+        let key = (signed(peer.digits()), signed(device.0), signed(stream));
+        let heard = query.query_row(key, |row| {
+            Ok(Heard { number: unsigned(row.get(0)?), pruned: unsigned(row.get(1)?) })
+        });
+        Ok(heard.optional()?)
+    }
+
+    /// Notes how far a stream was seen.
+    pub(crate) fn set_heard(
+        &self,
+        peer: PhoneNumber,
+        device: DeviceId,
+        stream: u64,
+        last: u64,
+        at: Millis,
+    ) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO heard (peer, device, stream, number, pruned, heard_at)
+                 VALUES (?, ?, ?, ?, 0, ?)
+                 ON CONFLICT (peer, device, stream)
+                 DO UPDATE SET number = excluded.number, heard_at = excluded.heard_at",
+            )?
+            .execute((
+                signed(peer.digits()),
+                signed(device.0),
+                signed(stream),
+                signed(last),
+                signed(at),
+            ))?;
+        Ok(())
+    }
+
+    /// Moves an outgoing message forward. Returns whether it was not there yet.
+    pub(crate) fn advance(
+        &self,
+        peer: PhoneNumber,
+        id: MessageId,
+        status: Status,
+    ) -> Result<bool, StoreError> {
+        let mut update = self.connection.prepare_cached(
+            "UPDATE message SET status = ?4
+             WHERE peer = ?1 AND incoming = 0 AND stream = ?2 AND number = ?3
+                AND (status < ?4 OR status = ?5)",
+        )?;
+        let failed = Status::Failed as u8;
+        let key = (signed(peer.digits()), signed(id.stream), signed(id.number));
+        Ok(update.execute((key.0, key.1, key.2, status as u8, failed))? > 0)
+    }
+
+    /// The place of a message.
+    pub(crate) fn place_of(
+        &self,
+        peer: PhoneNumber,
+        incoming: bool,
+        id: MessageId,
+    ) -> Result<Option<u64>, StoreError> {
+        let mut query = self.connection.prepare_cached(
+            "SELECT place FROM message
+             WHERE peer = ? AND incoming = ? AND stream = ? AND number = ?",
+        )?;
+        let key = (signed(peer.digits()), incoming, signed(id.stream), signed(id.number));
+        Ok(query.query_row(key, |row| row.get(0)).optional()?.map(unsigned))
+    }
+
+    /// Marks what came from a peer as read, up to a place. Returns what was unread, in order.
+    pub(crate) fn read_through(
+        &self,
+        peer: PhoneNumber,
+        place: u64,
+    ) -> Result<Vec<MessageId>, StoreError> {
+        let unread = "peer = ? AND incoming = 1 AND status = 2 AND place <= ?";
+        let key = (signed(peer.digits()), signed(place));
+        let query = format!("SELECT stream, number FROM message WHERE {unread} ORDER BY place");
+        let mut query = self.connection.prepare_cached(&query)?;
+        let ids = query.query_map(key, |row| {
+            Ok(MessageId { stream: unsigned(row.get(0)?), number: unsigned(row.get(1)?) })
+        })?;
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        if !ids.is_empty() {
+            let update = format!("UPDATE message SET status = 3 WHERE {unread}");
+            self.connection.prepare_cached(&update)?.execute(key)?;
+        }
+        Ok(ids)
+    }
+
+    /// The last messages of a chat, at most `limit`, the oldest first.
+    pub fn history(&self, peer: PhoneNumber, limit: usize) -> Result<Vec<Message>, StoreError> {
+        let query =
+            format!("SELECT {COLUMNS} FROM message WHERE peer = ? ORDER BY place DESC LIMIT ?");
+        let mut query = self.connection.prepare_cached(&query)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut rows = query.query((signed(peer.digits()), limit))?;
+        let mut messages = Vec::new();
+        while let Some(row) = rows.next()? {
+            messages.push(message(row)?);
+        }
+        messages.reverse();
+        Ok(messages)
+    }
+
+    /// Every chat, the one with the latest message first.
+    pub fn chats(&self) -> Result<Vec<Chat>, StoreError> {
+        let query = format!(
+            "WITH last AS (SELECT max(place) AS latest FROM message GROUP BY peer)
+             SELECT {COLUMNS},
+                (SELECT name FROM contact WHERE contact.number = message.peer),
+                (SELECT count(*) FROM message AS unread WHERE unread.peer = message.peer
+                    AND unread.incoming = 1 AND unread.status = 2)
+             FROM last JOIN message ON place = latest ORDER BY place DESC"
+        );
+        let mut query = self.connection.prepare_cached(&query)?;
+        let mut rows = query.query([])?;
+        let mut chats = Vec::new();
+        while let Some(row) = rows.next()? {
+            let last = message(row)?;
+            let (name, unread) = (row.get(9)?, unsigned(row.get(10)?));
+            chats.push(Chat { peer: last.peer, name, last, unread });
+        }
+        Ok(chats)
+    }
+}

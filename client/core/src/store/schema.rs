@@ -1,0 +1,85 @@
+//! The tables of the store, as numbered migrations that are only ever appended to. The version is
+//! `PRAGMA user_version`. The meaning of a column never changes.
+
+use super::{Store, StoreError};
+
+/// Migration `n` takes a store from version `n` to `n + 1`.
+const MIGRATIONS: &[&str] = &["
+    -- Single values by name: see `people.rs`.
+    CREATE TABLE setting (
+        name TEXT PRIMARY KEY,
+        value INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE contact (
+        number INTEGER PRIMARY KEY,
+        name TEXT NOT NULL
+    ) STRICT;
+    -- The stream of what goes to a peer: the last number used, and the last one not given up.
+    CREATE TABLE chat (
+        peer INTEGER PRIMARY KEY,
+        stream INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        follows INTEGER NOT NULL
+    ) STRICT;
+    -- A stream that comes in: the last number seen, the last one pruned, when it was last heard.
+    CREATE TABLE heard (
+        peer INTEGER NOT NULL,
+        device INTEGER NOT NULL,
+        stream INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        pruned INTEGER NOT NULL,
+        heard_at INTEGER NOT NULL,
+        PRIMARY KEY (peer, device, stream)
+    ) STRICT, WITHOUT ROWID;
+    -- The order of `place` is the order on the screen. `follows` is the number that an outgoing
+    -- message directly follows, those given up left out. Of `kept_at` only age is told.
+    CREATE TABLE message (
+        place INTEGER PRIMARY KEY,
+        peer INTEGER NOT NULL,
+        incoming INTEGER NOT NULL,
+        device INTEGER NOT NULL,
+        stream INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        follows INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        kept_at INTEGER NOT NULL,
+        status INTEGER NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;
+    -- A message is shown once.
+    CREATE UNIQUE INDEX message_by_id ON message (peer, incoming, stream, number);
+    CREATE INDEX message_by_chat ON message (peer);
+    CREATE INDEX message_queued ON message (place) WHERE status = 0;
+    CREATE INDEX message_unread ON message (peer) WHERE incoming = 1 AND status = 2;
+    -- Marks of incoming messages that the server has not taken: 1 read, 2 played.
+    CREATE TABLE receipt (
+        id INTEGER PRIMARY KEY,
+        peer INTEGER NOT NULL,
+        stream INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        mark INTEGER NOT NULL
+    ) STRICT;
+"];
+
+impl Store {
+    pub(super) fn version(&self) -> Result<i64, StoreError> {
+        // Reads the first page, and so proves the key.
+        self.connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        let version = self.connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if version > MIGRATIONS.len() as i64 {
+            return Err(StoreError::Newer(version));
+        }
+        Ok(version)
+    }
+
+    pub(super) fn migrate(&self, from: i64) -> Result<(), StoreError> {
+        for (version, migration) in (0_i64..).zip(MIGRATIONS).skip_while(|(n, _)| *n < from) {
+            self.transaction(|| {
+                self.connection.execute_batch(migration)?;
+                let done = format!("PRAGMA user_version = {}", version + 1);
+                Ok(self.connection.execute_batch(&done)?)
+            })?;
+        }
+        Ok(())
+    }
+}
