@@ -17,6 +17,9 @@ mod effect;
 mod message;
 mod store;
 
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+use sqlite_wasm_rs as _;
+
 pub use client::{Client, ClientError, Identity, Pending};
 pub use config::Config;
 pub use effect::{Effect, Event, Input};
