@@ -21,14 +21,23 @@ const CHECKS: &[(&str, Check)] = &[
     ("documentation", documentation),
 ];
 
-/// Runs every check and fails at the first that does not hold.
+/// Runs every check, and fails when one does not hold.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     workspace.wasm_target()?;
+    let mut failed = Vec::new();
     for (name, check) in CHECKS {
         let start = Instant::now();
         step(&format!("checking: {name}"));
-        check(workspace).with_context(|| format!("the check `{name}` failed"))?;
-        step(&format!("{name} holds ({:.1} s)", start.elapsed().as_secs_f32()));
+        match check(workspace) {
+            Ok(()) => step(&format!("{name}: holds ({:.1} s)", start.elapsed().as_secs_f32())),
+            Err(error) => {
+                step(&format!("{name}: FAILS: {error:#}"));
+                failed.push(*name);
+            }
+        }
+    }
+    if !failed.is_empty() {
+        bail!("these checks fail: {}", failed.join(", "));
     }
     Ok(())
 }

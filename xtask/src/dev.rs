@@ -2,7 +2,7 @@
 //! and a word on what to type next.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -13,7 +13,7 @@ use estafette_testkit::{Options, Runtime, SmsGateway, random_secret};
 use serde_json::{Map, Value};
 
 use crate::build;
-use crate::setup::{Workspace, run, step};
+use crate::setup::{Workspace, label, run, step};
 
 /// The port when none is chosen.
 const PORT: u16 = 8787;
@@ -49,7 +49,8 @@ pub(crate) fn dev(workspace: &Workspace, options: &DevOptions) -> Result<()> {
     .context("cannot listen for Ctrl-C")?;
 
     let gateway = SmsGateway::start_with(secret, |message| {
-        println!("\x1b[1;36m{:>12}\x1b[0m to {}: {}", "SMS", message.to, message.text);
+        let label = label("SMS", io::stdout().is_terminal());
+        println!("{label} to {}: {}", message.to, message.text);
     })?;
     let mut start = Options::new().bundle(bundle).storage(&storage).port(port).print_logs();
     for (name, value) in &secrets {

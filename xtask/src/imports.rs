@@ -12,8 +12,9 @@ use wasmparser::{Parser, Payload};
 
 use crate::setup::{WASM, Workspace, run, run_quietly};
 
-/// Keeps what nothing calls, which in a module without exports is everything.
-const KEEP_ALL: [&str; 2] = ["-C", "link-dead-code"];
+/// Keeps what nothing calls, in the compiler and the linker: in a module without exports that is
+/// everything.
+const KEEP_ALL: [&str; 4] = ["-C", "link-dead-code", "-C", "link-arg=--no-gc-sections"];
 
 const PROBE: &str = r#"
 #[link(wasm_import_module = "outside")]

@@ -5,6 +5,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -120,7 +121,16 @@ fn new_enough(version: &str) -> bool {
 
 /// Tells what is done now.
 pub(crate) fn step(text: &str) {
-    eprintln!("\x1b[1;32m{:>12}\x1b[0m {text}", "xtask");
+    eprintln!("{} {text}", label("xtask", io::stderr().is_terminal()));
+}
+
+/// The word before a line, in cargo's place and, on a terminal, cargo's colour.
+pub(crate) fn label(word: &str, terminal: bool) -> String {
+    if terminal && env::var_os("NO_COLOR").is_none() {
+        format!("\x1b[1;32m{word:>12}\x1b[0m")
+    } else {
+        format!("{word:>12}")
+    }
 }
 
 /// Runs a command to its end; an error names it.
