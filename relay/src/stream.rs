@@ -58,10 +58,11 @@ impl Streams {
 
     /// Notes that message `number` was taken.
     pub(crate) fn take(&mut self, key: StreamKey, number: u64) {
+        // Before the old ones are dropped: it may be one of them.
+        let known = self.old.remove(&key);
         if self.young.len() >= STREAMS_MAX && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }
-        let known = self.old.remove(&key);
         let is_new = known.is_none() && !self.young.contains_key(&key);
         let stream = self.young.entry(key).or_insert_with(|| known.unwrap_or_default());
         if number > stream.taken + 1 && !is_new {
