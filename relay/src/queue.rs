@@ -282,12 +282,13 @@ impl Queue {
     ) -> Result<Option<Chunk>, StorageError> {
         let mut wanted = self.entries.range(after + 1..).filter_map(|(&position, entry)| {
             let Place::Page(page) = entry.place else { return None };
-            entry.waiting.contains(slot).then_some((position, page, entry.id))
+            let frame = (entry.id, entry.from, entry.device);
+            entry.waiting.contains(slot).then_some((position, page, frame))
         });
-        let Some((first, page, id)) = wanted.next() else { return Ok(None) };
+        let Some((first, page, frame)) = wanted.next() else { return Ok(None) };
         let same = wanted.take_while(|&(_, next, _)| next == page).take(count.saturating_sub(1));
-        let chosen: Vec<_> =
-            [(first, id)].into_iter().chain(same.map(|(position, _, id)| (position, id))).collect();
+        let same = same.map(|(position, _, frame)| (position, frame));
+        let chosen: Vec<_> = [(first, frame)].into_iter().chain(same).collect();
         let rows = sql.run("SELECT frames FROM page WHERE position = ?", &[page.into()])?;
         let row = rows.into_iter().next().ok_or(StorageError::Row("a page is missing"))?;
         let frames = Columns::of(row).blob()?;
@@ -296,12 +297,10 @@ impl Queue {
         if chosen.len() == total {
             return Ok(Some(Chunk { through, count: total, frames }));
         }
-        let ids: BTreeSet<_> = chosen.into_iter().map(|(_, id)| id).collect();
-        let part = read_frames(total, &frames)?;
-        let part: Vec<_> = part
-            .iter()
-            .filter(|frame| frame_id(frame).is_some_and(|id| ids.contains(&id)))
-            .collect();
+        // Both are in order. Ids alone don't tell frames apart: they are their senders' choice.
+        let mut chosen = chosen.into_iter().map(|(_, frame)| frame).peekable();
+        let mut part = read_frames(total, &frames)?;
+        part.retain(|frame| chosen.next_if(|wanted| key(frame).as_ref() == Some(wanted)).is_some());
         let frames = part.iter().flat_map(frame_to_cbor).collect();
         Ok(Some(Chunk { through, count: part.len(), frames }))
     }
@@ -396,10 +395,11 @@ impl Queue {
     }
 }
 
-fn frame_id(frame: &ServerFrame) -> Option<MessageId> {
+/// What an entry says of its frame.
+fn key(frame: &ServerFrame) -> Option<(MessageId, PhoneNumber, Option<DeviceId>)> {
     match frame {
-        ServerFrame::Deliver(deliver) => Some(deliver.id),
-        ServerFrame::Receipt(receipt) => Some(receipt.id),
+        ServerFrame::Deliver(deliver) => Some((deliver.id, deliver.from, Some(deliver.device))),
+        ServerFrame::Receipt(receipt) => Some((receipt.id, receipt.from, None)),
         _ => None,
     }
 }
