@@ -126,8 +126,10 @@ export class Mailbox extends DurableObject {
     });
   }
 
-  webSocketClose(socket) {
+  webSocketClose(socket, code) {
     this.#orClose(socket, (object, id) => object.closed(id));
+    // The closing handshake is ours to end. 1005 and 1006 are no codes to send (RFC 6455, 7.4.1).
+    if (code !== 1006) socket.close(code === 1005 ? undefined : code);
   }
 
   webSocketError(socket) {

@@ -143,6 +143,10 @@ impl Front {
 
     async fn send_code(&self) -> Result<Response, Failure> {
         let number = input::code_request(&self.body().await?)?;
+        let gateway = self.setup.gateway.as_ref().ok_or_else(|| {
+            log::write(&Event::Sms(SmsError::NoGateway));
+            ErrorCode::SmsUnavailable
+        })?;
         self.limit_address().await?;
         let code = draw_code()?;
         let hash = code.hash(&self.setup.code_key, number);
@@ -150,11 +154,7 @@ impl Front {
         let AccountAnswer::CodeTaken { resend_after, expires_at } = answer else {
             return Err(ErrorCode::Internal.into());
         };
-        let sent = match &self.setup.gateway {
-            Some(gateway) => sms::send(gateway, number, &code).await,
-            None => Err(SmsError::NoGateway),
-        };
-        sent.map_err(|error| {
+        sms::send(gateway, number, &code).await.map_err(|error| {
             log::write(&Event::Sms(error));
             Failure::for_now(ErrorCode::SmsUnavailable, resend_after)
         })?;

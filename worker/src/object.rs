@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use estafette_protocol::{Encoding, Millis, PhoneNumber, WireMessage};
+use estafette_protocol::{Encoding, ErrorCode, Millis, PhoneNumber, WireMessage};
 use estafette_relay::{
     AccountRequest, Effect, Mailbox, PeerAnswer, PeerRequest, SocketId, StorageError, Wake,
 };
@@ -44,6 +44,8 @@ pub struct MailboxObject {
     /// Counts wakings.
     life: u32,
     sockets: BTreeMap<SocketId, WebSocket>,
+    /// Sockets that were cut off, of which the mailbox is still to be told.
+    cut_off: Vec<SocketId>,
     rows_written: Rc<Cell<u64>>,
 }
 
@@ -79,6 +81,7 @@ impl MailboxObject {
             mailbox: None,
             life: 0,
             sockets: BTreeMap::new(),
+            cut_off: Vec::new(),
             rows_written: Rc::default(),
         })
     }
@@ -226,6 +229,10 @@ impl MailboxObject {
         for effect in effects {
             self.perform(effect);
         }
+        while let Some(socket) = self.cut_off.pop() {
+            // A fault is logged, and drops the mailbox with all that it knew of the socket.
+            let _ = self.step(|mailbox, now| Ok(((), mailbox.on_close(now, socket)?)));
+        }
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -263,7 +270,8 @@ impl MailboxObject {
         };
         // A socket that cannot be sent to is closing; its close event follows.
         if sent.is_ok() && socket.buffered_amount() > UNSENT_BYTES_MAX {
-            self.close(id, TRY_LATER, "rate_limited");
+            self.close(id, TRY_LATER, ErrorCode::RateLimited.as_str());
+            self.cut_off.push(id);
         }
     }
 

@@ -33,14 +33,12 @@ impl Failure {
     /// The headers that go with it, beside those of every answer.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&'static str, String)> {
         let retry_after = self.retry_after.map(|wait| wait.div_ceil(1000).max(1).to_string());
-        // RFC 9110, sections 11.6.1 and 15.5.22.
+        // RFC 9110, section 11.6.1. What section 15.5.22 wants of 426, the platform drops.
         let challenge = (self.code.status() == 401).then(|| "Bearer".to_owned());
-        let upgrade = (self.code == ErrorCode::UpgradeRequired).then(|| "websocket".to_owned());
         let all = [
             ("retry-after", retry_after),
             ("allow", self.allow.map(str::to_owned)),
             ("www-authenticate", challenge),
-            ("upgrade", upgrade),
         ];
         all.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)))
     }
@@ -132,10 +130,6 @@ mod tests {
         let challenge = [("www-authenticate", "Bearer".to_owned())];
         assert_eq!(headers(ErrorCode::TokenExpired.into()), challenge);
         assert_eq!(headers(ErrorCode::DeviceRemoved.into()), challenge);
-        assert_eq!(
-            headers(ErrorCode::UpgradeRequired.into()),
-            [("upgrade", "websocket".to_owned())]
-        );
         assert!(headers(ErrorCode::NotFound.into()).is_empty());
     }
 }
