@@ -62,6 +62,9 @@ pub struct Mailbox<S> {
     seed: u64,
     minted: u64,
     last_socket: u32,
+    /// Sockets were open when the mailbox woke: what the last step before wanted to put on them may
+    /// not have left.
+    resuming: bool,
     timer: Option<Millis>,
     alarm: Option<Millis>,
 }
@@ -84,6 +87,7 @@ impl<S: Sql> Mailbox<S> {
             seed: wake.seed,
             minted: 0,
             last_socket: 0,
+            resuming: false,
             timer: None,
             alarm: wake.alarm,
         };
@@ -125,11 +129,15 @@ impl<S: Sql> Mailbox<S> {
         }
         for attachment in &attachments {
             self.last_socket = self.last_socket.max(attachment.socket);
+            if attachment.closed {
+                continue;
+            }
             let Some(device) = self.device(attachment.device) else { continue };
             let mut session = Session::resume(attachment, device.slot);
             session.unacknowledged = self.queue.unacknowledged(session.slot, session.sent_through);
             self.sessions.insert(SocketId(attachment.socket), session);
         }
+        self.resuming = !self.sessions.is_empty() && !self.queue.is_empty();
         Ok(())
     }
 
@@ -205,8 +213,11 @@ impl<S: Sql> Mailbox<S> {
         };
         self.put(socket, &ServerFrame::Goaway(Goaway { code, retry_after: None }));
         self.outgoing.flush(socket, &mut self.effects);
+        if let Some(session) = self.sessions.remove(&socket) {
+            let attachment = Attachment { closed: true, ..session.attachment(socket) }.encode();
+            self.effects.push(Effect::Remember { socket, attachment });
+        }
         self.effects.push(Effect::Close { socket, code: close, reason: code.as_str() });
-        self.sessions.remove(&socket);
     }
 
     /// Asks for the alarm at a time, unless one comes before.
@@ -219,6 +230,11 @@ impl<S: Sql> Mailbox<S> {
 
     /// Ends a step: what is to be told goes out, calls depart, the timer is set, the bill counted.
     pub(crate) fn finish(&mut self, now: Millis) -> Result<Vec<Effect>, StorageError> {
+        if std::mem::take(&mut self.resuming) {
+            for socket in self.sessions.keys().copied().collect::<Vec<_>>() {
+                self.fill(socket)?;
+            }
+        }
         if let Some(from) = self.account {
             for (&to, lane) in &mut self.lanes {
                 if let Some(request) = lane.depart(from, to) {

@@ -35,6 +35,10 @@ pub(crate) struct Attachment {
     pub(crate) sent_through: Position,
     #[serde(rename = "e")]
     pub(crate) drained: bool,
+    /// The server has closed it, but the device may not have answered yet: until then the platform
+    /// counts it among the open ones.
+    #[serde(rename = "c", default, skip_serializing_if = "core::ops::Not::not")]
+    pub(crate) closed: bool,
 }
 
 cbor!(pub(crate) Attachment);
@@ -47,6 +51,7 @@ impl Session {
             json: self.encoding == Encoding::Json,
             sent_through: self.sent_through,
             drained: self.drained,
+            closed: false,
         }
     }
 
