@@ -370,6 +370,19 @@ impl World {
         answer.verdicts
     }
 
+    /// An answer to a call that hangs, made up by the test.
+    pub fn answers(&mut self, account: u64, peer: u64, answer: Option<PeerAnswer>) {
+        self.calls.retain(|(from, request)| (*from, request.to) != (account, number(peer)));
+        let effects =
+            self.step(account, |mailbox, now| mailbox.on_answer(now, number(peer), answer));
+        self.perform(account, effects.unwrap());
+    }
+
+    /// The calls that hang are gone, and so is whoever waited for their answers.
+    pub fn loses_calls(&mut self) {
+        self.calls.clear();
+    }
+
     /// The object leaves memory and comes back: hibernation, which keeps sockets.
     pub fn hibernates(&mut self, account: u64) {
         self.reload(account);
@@ -448,8 +461,7 @@ impl World {
             let request = PeerRequest::decode(&request.encode()).unwrap();
             let mut answer = None;
             if self.unreachable != Some(to.digits()) {
-                let taken =
-                    self.step(to.digits(), |mailbox, now| mailbox.on_call(now, request));
+                let taken = self.step(to.digits(), |mailbox, now| mailbox.on_call(now, request));
                 if let Some((taken, effects)) = taken {
                     self.perform(to.digits(), effects);
                     answer = PeerAnswer::decode(&taken.encode());
