@@ -73,8 +73,10 @@ pub(crate) fn dev(workspace: &Workspace, options: &DevOptions) -> Result<()> {
 
 fn welcome(workspace: &Workspace, runtime: &Runtime) {
     let url = runtime.url();
-    let storage = runtime.storage();
-    let storage = storage.strip_prefix(&workspace.root).unwrap_or(storage);
+    let shown =
+        |path: &Path| path.strip_prefix(&workspace.root).unwrap_or(path).display().to_string();
+    let storage = shown(runtime.storage());
+    let estafette = shown(&workspace.target().join("debug/estafette"));
     println!(
         "
 Estafette runs on {url} and keeps its data in {storage}.
@@ -82,17 +84,14 @@ One-time codes appear here. Ctrl-C ends it.
 
 In a second terminal:
 
-  export ESTAFETTE_SERVER={url}
-  target/debug/estafette --account +33600000001 register
-  target/debug/estafette --account +33600000001 chat +33600000002
+  {estafette} --profile alice register +33600000001 --server {url}
+  {estafette} --profile alice chat +33600000002
 
 In a third:
 
-  export ESTAFETTE_SERVER={url}
-  target/debug/estafette --account +33600000002 register
-  target/debug/estafette --account +33600000002 chat +33600000001
-",
-        storage = storage.display(),
+  {estafette} --profile bob register +33600000002 --server {url}
+  {estafette} --profile bob chat +33600000001
+"
     );
 }
 
