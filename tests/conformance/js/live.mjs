@@ -1,0 +1,326 @@
+// Talks to a running Worker as a stranger's client would: HTTP by Node's own fetch, the socket by
+// `ws` in JSON and by Node's own WebSocket (a browser's interface) in CBOR, tokens by `jose`. Every
+// answer and every frame is held against the documents that the Worker serves.
+//
+// Arguments: the Worker's URL. In the environment: TOKEN_KEY. On standard input: the text messages
+// that the Worker sends, a line of JSON each.
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { createInterface } from "node:readline";
+import { Encoder } from "cbor-x";
+import * as cborg from "cborg";
+import { jwtVerify } from "jose";
+import { WebSocket as Ws } from "ws";
+import { answers, asyncapi, inCbor, inJson, openapi, socket } from "./documents.mjs";
+
+const [url] = process.argv.slice(2);
+const wsUrl = `${url.replace(/^http/, "ws")}/v1/socket`;
+
+const texts = [];
+const waiting = [];
+createInterface({ input: process.stdin }).on("line", (line) => {
+  texts.push(JSON.parse(line));
+  waiting.splice(0).forEach((look) => look());
+});
+
+async function codeFor(number) {
+  for (;;) {
+    const index = texts.findIndex(({ to }) => to === number);
+    if (index >= 0) return texts.splice(index, 1)[0].text.match(/\b\d{6}\b/)[0];
+    await new Promise((resolve) => waiting.push(resolve));
+  }
+}
+
+// One request, and its answer as openapi.json describes it.
+async function call(method, path, { token, body, headers, status = 200 } = {}) {
+  const response = await fetch(url + path, {
+    method,
+    headers: { ...(token && { authorization: `Bearer ${token}` }), ...headers },
+    body: typeof body === "object" ? JSON.stringify(body) : body,
+  });
+  const text = await response.text();
+  const wrong = answers(method, path, response, text);
+  assert.equal(wrong, null, `${method} ${path}: ${response.status} ${text}: ${wrong}`);
+  assert.equal(response.status, status, `${method} ${path}: ${text}`);
+  return text && JSON.parse(text);
+}
+
+async function refused(code, method, path, options) {
+  const { error } = await call(method, path, options);
+  assert.equal(error, code, `${method} ${path}`);
+}
+
+async function register(number) {
+  const sent = await call("POST", "/v1/registration/code", { body: { number }, status: 202 });
+  assert.ok(sent.expires_at > Date.now());
+  const identity_key = randomBytes(32).toString("base64");
+  const body = { number, code: await codeFor(number), name: "Télé", identity_key };
+  return call("POST", "/v1/registration", { body, status: 201 });
+}
+
+// A socket of either kind, speaking frames as JSON values whatever travels.
+class Socket {
+  static async open(kind, { token }) {
+    const self = new Socket();
+    const { codec, make } = kinds[kind];
+    self.codec = codec;
+    self.frames = [];
+    self.looks = [];
+    self.told = new Set();
+    self.pongs = 0;
+    self.raw = make(token);
+    self.raw.binaryType = "arraybuffer";
+    self.raw.onmessage = ({ data }) => self.hear(data);
+    self.closed = new Promise((resolve) => {
+      self.raw.onclose = ({ code, reason }) => resolve({ code, reason });
+    });
+    await new Promise((resolve, reject) => {
+      self.raw.onopen = resolve;
+      self.raw.onerror = (event) => reject(event.error ?? new Error(event.message));
+    });
+    assert.equal(self.raw.protocol, codec.protocol);
+    return self;
+  }
+
+  hear(data) {
+    if (data === "pong") {
+      this.pongs += 1;
+    } else {
+      const batch = this.codec.decode(data);
+      assert.equal(socket("ServerBatch")(batch), null, JSON.stringify(batch));
+      // `sent` may come again when the recipient's devices acknowledge.
+      this.frames.push(...batch.filter(({ sent }) => !sent?.ids.every((id) => this.told.has(id))));
+      batch.forEach(({ sent }) => sent?.ids.forEach((id) => this.told.add(id)));
+    }
+    this.looks.splice(0).forEach((look) => look());
+  }
+
+  say(...batch) {
+    assert.equal(socket("DeviceBatch")(batch), null, JSON.stringify(batch));
+    this.sayAnything(batch);
+  }
+
+  sayAnything(batch) {
+    this.raw.send(this.codec.encode(batch));
+  }
+
+  // The next frame, which must be of that kind.
+  async next(kind) {
+    while (this.frames.length === 0) await this.heard(kind);
+    const frame = this.frames.shift();
+    assert.ok(kind in frame, `${kind} expected: ${JSON.stringify(frame)}`);
+    return frame[kind];
+  }
+
+  async heard(what) {
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`nothing heard, ${what} expected`)), 20_000);
+    });
+    await Promise.race([new Promise((resolve) => this.looks.push(resolve)), late]);
+    clearTimeout(timer);
+  }
+
+  async ping() {
+    const before = this.pongs;
+    this.raw.send("ping");
+    while (this.pongs === before) await this.heard("pong");
+  }
+
+  async close() {
+    this.raw.close(1000);
+    return this.closed;
+  }
+}
+
+const json = {
+  protocol: "estafette.v1.json",
+  encode: JSON.stringify,
+  decode(data) {
+    assert.equal(typeof data, "string", "JSON comes as text");
+    return JSON.parse(data);
+  },
+};
+
+const cborBy = (encode, decode) => ({
+  protocol: "estafette.v1.cbor",
+  encode: (batch) => encode(inCbor(batch, asyncapi.components.schemas.DeviceBatch)),
+  decode(data) {
+    assert.ok(data instanceof ArrayBuffer, "CBOR comes as bytes");
+    return inJson(decode(new Uint8Array(data)), asyncapi.components.schemas.ServerBatch);
+  },
+});
+const encoderX = new Encoder({ useRecords: false, tagUint8Array: false, int64AsNumber: true });
+const cborX = cborBy((value) => encoderX.encode(value), (bytes) => encoderX.decode(bytes));
+const cborG = cborBy((value) => cborg.encode(value), (bytes) => cborg.decode(bytes));
+
+// After a close that comes from the object, workerd keeps the TCP connection for 10 seconds more.
+const header = (protocol) => (token) =>
+  new Ws(wsUrl, [protocol], { headers: { authorization: `Bearer ${token}` }, closeTimeout: 100 });
+const offered = (protocol) => (token) => new WebSocket(wsUrl, [protocol, `estafette.token.${token}`]);
+
+const kinds = {
+  "ws, JSON": { codec: json, make: header(json.protocol) },
+  "ws, cbor-x": { codec: cborX, make: header(cborX.protocol) },
+  "browser's, JSON": { codec: json, make: offered(json.protocol) },
+  "browser's, cborg": { codec: cborG, make: offered(cborG.protocol) },
+};
+
+const stream = () => randomBytes(8).toString("hex");
+const message = (of, number) => of + number.toString(16).padStart(16, "0");
+const base64 = (text) => Buffer.from(text).toString("base64");
+
+async function opened(kind, user, waitingMessages = 0) {
+  const self = await Socket.open(kind, user);
+  const hello = await self.next("hello");
+  assert.equal(hello.account, user.account);
+  assert.equal(hello.device, user.device);
+  assert.equal(hello.waiting, waitingMessages);
+  assert.ok(Math.abs(hello.now - Date.now()) < 60_000);
+  return self;
+}
+
+async function connected(kind, user) {
+  const self = await opened(kind, user);
+  await self.next("drained");
+  return self;
+}
+
+// One message and its marks: sent, delivered, read.
+async function exchange(from, to, sender, recipient, text) {
+  const id = message(stream(), 1);
+  from.say({ send: { id, to: recipient.account, body: base64(text) } });
+  const deliver = await to.next("deliver");
+  assert.deepEqual(
+    { id: deliver.id, from: deliver.from, device: deliver.device, body: deliver.body },
+    { id, from: sender.account, device: sender.device, body: base64(text) },
+  );
+  to.say({ ack: { ids: [id] } });
+  assert.deepEqual((await from.next("sent")).ids, [id]);
+  const delivered = await from.next("receipt");
+  assert.deepEqual([delivered.ids, delivered.mark, delivered.from], [[id], "delivered", recipient.account]);
+
+  const receipt = message(stream(), 1);
+  to.say({ receipt: { id: receipt, to: sender.account, ids: [id], mark: "read" } });
+  const read = await from.next("receipt");
+  assert.deepEqual([read.id, read.ids, read.mark], [receipt, [id], "read"]);
+  from.say({ ack: { ids: [delivered.id, read.id] } });
+  assert.deepEqual((await to.next("sent")).ids, [receipt]);
+}
+
+async function conversation(kindA, kindB, alice, bob) {
+  const a = await connected(kindA, alice);
+  let b = await connected(kindB, bob);
+  await Promise.all([a.ping(), b.ping()]);
+  await exchange(a, b, alice, bob, "hello");
+  await exchange(b, a, bob, alice, "你好 👋");
+
+  // Bob is away; what waits for him comes in order.
+  assert.equal((await b.close()).code, 1000);
+  const of = stream();
+  const body = base64("x".repeat(1000));
+  const numbers = [1, 2, 3];
+  a.say(...numbers.map((number) => ({
+    send: { id: message(of, number), to: bob.account, body, ...(number > 1 && { chained: true }) },
+  })));
+  const safe = [];
+  while (safe.length < numbers.length) safe.push(...(await a.next("sent")).ids);
+  assert.deepEqual(safe.sort(), numbers.map((number) => message(of, number)));
+  b = await opened(kindB, bob, numbers.length);
+  for (const number of numbers) assert.equal((await b.next("deliver")).id, message(of, number));
+  await b.next("drained");
+  b.say({ ack: { ids: safe } });
+  const delivered = [];
+  while (delivered.length < numbers.length) {
+    const receipt = await a.next("receipt");
+    delivered.push(...receipt.ids);
+    a.say({ ack: { ids: [receipt.id] } });
+  }
+  assert.deepEqual(delivered.sort(), safe);
+
+  // What is wrong is refused, and the socket stays.
+  a.say({ send: { id: message(stream(), 1), to: "+8881000000", body: "" } });
+  assert.equal((await a.next("refused")).code, "unregistered");
+  a.say({ send: { id: message(stream(), 2), to: bob.account, body: "", chained: true } });
+  assert.equal((await a.next("refused")).code, "out_of_order");
+  a.sayAnything([{ presence: {} }]);
+  assert.deepEqual(await a.next("error"), { code: "unknown_frame", index: 0 });
+  a.sayAnything({});
+  assert.deepEqual(await a.next("error"), { code: "malformed" });
+  a.sayAnything(Array(257).fill({ ack: { ids: [] } }));
+  assert.deepEqual(await a.next("error"), { code: "too_many" });
+  await a.ping();
+  await Promise.all([a.close(), b.close()]);
+  console.log(`${kindA} and ${kindB}: spoke`);
+}
+
+async function tokens(user) {
+  const key = new TextEncoder().encode(process.env.TOKEN_KEY);
+  const { payload, protectedHeader } = await jwtVerify(user.token, key, { algorithms: ["HS256"], issuer: "estafette" });
+  assert.equal(payload.sub, user.account);
+  assert.equal(payload.dev, user.device);
+  assert.equal(payload.exp * 1000, user.expires_at);
+  assert.equal(protectedHeader.typ, "JWT");
+  const [head, claims, signature] = user.token.split(".");
+  const unsigned = `${Buffer.from('{"alg":"none"}').toString("base64url")}.${claims}.`;
+  await refused("token_missing", "GET", "/v1/devices", { status: 401 });
+  await refused("token_invalid", "GET", "/v1/devices", { token: unsigned, status: 401 });
+  await refused("token_invalid", "GET", "/v1/devices", { token: `${head}.${claims}.${signature.slice(1)}A`, status: 401 });
+  const renewed = await call("POST", "/v1/token", { token: user.token });
+  assert.equal(renewed.device, user.device);
+  await jwtVerify(renewed.token, key, { algorithms: ["HS256"], issuer: "estafette" });
+  console.log("jose takes the token");
+}
+
+async function requests(user) {
+  const { token } = user;
+  assert.deepEqual(await call("GET", "/v1/openapi.json"), openapi);
+  assert.deepEqual(await call("GET", "/v1/asyncapi.json"), asyncapi);
+  assert.equal((await call("GET", "/v1/health")).status, "ok");
+  const { devices } = await call("GET", "/v1/devices", { token });
+  assert.deepEqual(devices.map(({ id, name, current }) => ({ id, name, current })), [
+    { id: user.device, name: "Télé", current: true },
+  ]);
+  const usage = await call("GET", "/v1/usage", { token });
+  assert.ok(usage.requests > 0 && usage.spent > 0 && usage.spent < usage.budget, JSON.stringify(usage));
+
+  const wrong = { number: "+33612345678", code: "12345", name: "", identity_key: randomBytes(32).toString("base64") };
+  await refused("malformed", "POST", "/v1/registration/code", { body: "{", status: 400 });
+  await refused("invalid_number", "POST", "/v1/registration/code", { body: { number: "0612" }, status: 400 });
+  await refused("too_large", "POST", "/v1/registration/code", { body: " ".repeat(100_000), status: 413 });
+  await refused("rate_limited", "POST", "/v1/registration/code", { body: { number: user.account }, status: 429 });
+  await refused("wrong_code", "POST", "/v1/registration", { body: wrong, status: 403 });
+  await refused("code_expired", "POST", "/v1/registration", { body: { ...wrong, code: "123456", number: "+8881000001" }, status: 403 });
+  await refused("malformed", "POST", "/v1/registration", { body: { ...wrong, identity_key: "" }, status: 400 });
+  await refused("too_large", "POST", "/v1/registration", { body: { ...wrong, name: "x".repeat(65) }, status: 413 });
+  await refused("not_found", "GET", "/v1/nothing", { status: 404 });
+  await refused("not_found", "DELETE", "/v1/devices/0000000000000000", { token, status: 404 });
+  await refused("method_not_allowed", "PUT", "/v1/devices", { token, status: 405 });
+  await refused("upgrade_required", "GET", "/v1/socket", { token, status: 426 });
+  console.log("HTTP is as openapi.json says");
+}
+
+async function endings(user) {
+  const first = await connected("ws, JSON", user);
+  const second = await opened("ws, cbor-x", user);
+  assert.deepEqual(await first.next("goaway"), { code: "replaced" });
+  assert.equal((await first.closed).code, 4002);
+  await second.next("drained");
+  await call("DELETE", `/v1/devices/${user.device}`, { token: user.token, status: 204 });
+  assert.deepEqual(await second.next("goaway"), { code: "device_removed" });
+  assert.equal((await second.closed).code, 4001);
+  await refused("device_removed", "GET", "/v1/devices", { token: user.token, status: 401 });
+  await assert.rejects(Socket.open("ws, JSON", user), /401/);
+  await assert.rejects(Socket.open("ws, cbor-x", { token: "a.b.c" }), /401/);
+  console.log("sockets end as documented");
+}
+
+const alice = await register("+33612345678");
+const bob = await register("+4915112345678");
+await tokens(alice);
+await requests(alice);
+await conversation("ws, JSON", "browser's, cborg", alice, bob);
+await conversation("ws, cbor-x", "browser's, JSON", alice, bob);
+await endings(bob);
+process.exit(0);
