@@ -20,7 +20,7 @@ use crate::{Account, Error, Profile};
 #[derive(Debug)]
 pub struct Client {
     handle: Handle,
-    events: mpsc::Receiver<Result<Event, StoreError>>,
+    events: mpsc::Receiver<Event>,
 }
 
 /// Commands a [`Client`], from any task. Cheap to clone.
@@ -85,12 +85,11 @@ fn random() -> Result<impl FnMut() -> u64 + Send + 'static, Error> {
 }
 
 impl Client {
-    /// The next event; `None` when the client has ended. An error is the store's: what it was about
-    /// was not acknowledged and comes again.
+    /// The next event; `None` when the client has ended.
     ///
     /// A program that takes no events for long goes offline until it does, so that nothing is
     /// lost. One that wants none calls [`Client::into_handle`].
-    pub async fn next(&mut self) -> Option<Result<Event, StoreError>> {
+    pub async fn next(&mut self) -> Option<Event> {
         self.events.recv().await
     }
 

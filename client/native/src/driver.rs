@@ -71,8 +71,8 @@ pub(crate) struct Driver {
     link: Link,
     wake: Option<Instant>,
     commands: mpsc::Receiver<Command>,
-    events: mpsc::Sender<Result<Event, StoreError>>,
-    backlog: VecDeque<Result<Event, StoreError>>,
+    events: mpsc::Sender<Event>,
+    backlog: VecDeque<Event>,
     flushes: Vec<oneshot::Sender<()>>,
 }
 
@@ -83,7 +83,7 @@ impl Driver {
         account: Account,
         profile: Option<Profile>,
         commands: mpsc::Receiver<Command>,
-        events: mpsc::Sender<Result<Event, StoreError>>,
+        events: mpsc::Sender<Event>,
     ) -> Self {
         Self {
             core,
@@ -153,10 +153,8 @@ impl Driver {
     }
 
     fn tell(&mut self, input: Input) {
-        if matches!(input, Input::Closed { .. })
-            && let Link::Open(socket) = std::mem::replace(&mut self.link, Link::None)
-        {
-            tokio::spawn(socket.close());
+        if matches!(input, Input::Closed { .. }) {
+            self.disconnect();
         }
         let done = self.core.on_input(now(), input);
         self.perform(done);
@@ -166,8 +164,9 @@ impl Driver {
         let effects = match done {
             Ok(effects) => effects,
             Err(error) => {
+                self.disconnect();
                 self.wake_at(self.core.wake_at().unwrap_or(now() + STORE_PAUSE));
-                return self.say(Err(error));
+                return self.say(Event::StoreFailed(error));
             }
         };
         for effect in effects {
@@ -187,13 +186,9 @@ impl Driver {
                         socket.ping();
                     }
                 }
-                Effect::Disconnect => {
-                    if let Link::Open(socket) = std::mem::replace(&mut self.link, Link::None) {
-                        tokio::spawn(socket.close());
-                    }
-                }
+                Effect::Disconnect => self.disconnect(),
                 Effect::WakeAt(at) => self.wake_at(at),
-                Effect::Event(event) => self.say(Ok(event)),
+                Effect::Event(event) => self.say(event),
             }
         }
     }
@@ -211,11 +206,18 @@ impl Driver {
         }
     }
 
+    /// Lets go of the socket, which then closes by itself.
+    fn disconnect(&mut self) {
+        if let Link::Open(socket) = std::mem::replace(&mut self.link, Link::None) {
+            tokio::spawn(socket.close());
+        }
+    }
+
     fn wake_at(&mut self, at: Millis) {
         self.wake = Some(Instant::now() + Duration::from_millis(at.saturating_sub(now())));
     }
 
-    fn say(&mut self, event: Result<Event, StoreError>) {
+    fn say(&mut self, event: Event) {
         let event = if self.backlog.is_empty() {
             match self.events.try_send(event) {
                 Err(mpsc::error::TrySendError::Full(event)) => event,

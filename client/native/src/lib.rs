@@ -6,7 +6,7 @@
 //! let mut client = estafette::connect(profile).await?;
 //! client.send(estafette::read_number("+33 6 12 34 56 78")?, "hi").await?;
 //! while let Some(event) = client.next().await {
-//!     if let estafette::Event::Received(message) = event? {
+//!     if let estafette::Event::Received(message) = event {
 //!         println!("{}: {}", message.peer, String::from_utf8_lossy(&message.body));
 //!     }
 //! }

@@ -1,0 +1,213 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use estafette::{DeviceId, Status};
+
+const AFTER: &str = "\
+Numbers may be typed with spaces and dashes, with a plus sign or 00 before the country code. \
+Whoever is in your contacts may be called by name.
+
+Exit codes:
+  0  done
+  1  failed
+  2  wrong usage
+  3  no number is registered here, or the device was signed out
+  4  the server does not answer
+  5  the time was up; messages that wait are sent the next time
+  6  the server refused
+
+Examples:
+  estafette register +33612345678
+  estafette chat +33687654321
+  estafette send Alice \"The train leaves at 9.\"
+  make 2>&1 | tail -n 20 | estafette send Alice
+  estafette --json listen --read | jq -r .text";
+
+/// Messages over Estafette, from the command line.
+#[derive(Debug, Parser)]
+#[command(name = "estafette", version, after_help = AFTER, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Args {
+    /// Which device, when there is more than one on this machine
+    #[arg(long, global = true, env = "ESTAFETTE_PROFILE", value_name = "NAME")]
+    #[arg(default_value = "default", hide_env_values = true, value_parser = profile_name)]
+    pub(crate) profile: String,
+    /// Where profiles are kept [default: estafette in the user's data directory]
+    #[arg(long, global = true, env = "ESTAFETTE_DIR", value_name = "DIR", hide_env_values = true)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Print one JSON object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Prove a phone number with a code, and make this its device
+    Register(Register),
+    /// Send a message
+    Send(Send),
+    /// Talk with somebody
+    Chat(Chat),
+    /// Print messages as they arrive, those first that arrived unseen
+    Listen(Listen),
+    /// Print the last messages of a chat
+    History(History),
+    /// Name the people behind the numbers
+    #[command(subcommand)]
+    Contacts(Contacts),
+    /// See and remove the account's devices
+    #[command(subcommand)]
+    Devices(Devices),
+    /// See how the server, the connection and this device are
+    Status,
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  estafette completions bash > \
+                            ~/.local/share/bash-completion/completions/estafette")]
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "The code is asked for on the terminal, or read from standard input. A script may \
+                        also run it twice: without --code and with standard input closed, which \
+                        sends the code and ends with exit code 3, then with --code."
+)]
+pub(crate) struct Register {
+    /// The number to register
+    pub(crate) number: String,
+    /// The code that was sent to the number; without it, one is sent and asked for
+    #[arg(long)]
+    pub(crate) code: Option<String>,
+    /// What to call this device
+    #[arg(long, default_value = "command line")]
+    pub(crate) name: String,
+    /// The server's address [default: the profile's, or http://127.0.0.1:8787]
+    #[arg(long, env = "ESTAFETTE_SERVER", value_name = "URL", hide_env_values = true)]
+    pub(crate) server: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  estafette send +33612345678 On my way\n  \
+                        estafette send Alice < notes.txt\n  \
+                        tail -f log | estafette send Alice --lines --wait queued")]
+pub(crate) struct Send {
+    /// The number, or the name of a contact
+    pub(crate) to: String,
+    /// The message; without it, standard input is sent
+    pub(crate) text: Vec<String>,
+    /// Send each line of standard input as a message
+    #[arg(long, conflicts_with = "text")]
+    pub(crate) lines: bool,
+    /// How far the message is to come before the command ends
+    #[arg(long, value_enum, default_value = "sent")]
+    pub(crate) wait: Wait,
+    /// For how long to wait, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+/// How far a message is to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wait {
+    /// It is on this machine and goes when the server can be reached
+    Queued,
+    /// The server has it and will not lose it
+    Sent,
+    /// A device of the recipient has it
+    Delivered,
+    /// The recipient has read it
+    Read,
+}
+
+impl From<Wait> for Status {
+    fn from(wait: Wait) -> Self {
+        match wait {
+            Wait::Queued => Self::Queued,
+            Wait::Sent => Self::Sent,
+            Wait::Delivered => Self::Delivered,
+            Wait::Read => Self::Read,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Marks beside a message: ○ queued, ✓ sent, ✓✓ delivered, blue ✓✓ read.\n\
+                        Enter sends, Alt-Enter begins a new line, Page Up and Page Down scroll, \
+                        Ctrl-C leaves.\nWithout a terminal, each line of standard input is sent \
+                        and each message is printed.")]
+pub(crate) struct Chat {
+    /// The number, or the name of a contact
+    pub(crate) with: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Listen {
+    /// Tell the senders that their messages were read
+    #[arg(long)]
+    pub(crate) read: bool,
+    /// End after this many messages
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct History {
+    /// The number, or the name of a contact
+    pub(crate) with: String,
+    /// How many messages
+    #[arg(long, value_name = "N", default_value = "50")]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Contacts {
+    /// Print everybody who has a name
+    List,
+    /// Give a number a name
+    Add {
+        /// The number
+        number: String,
+        /// The name
+        #[arg(required = true)]
+        name: Vec<String>,
+    },
+    /// Take the name away
+    Remove {
+        /// The number, or the name
+        who: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Devices {
+    /// Print the account's devices
+    List,
+    /// Remove a device from the account
+    Remove {
+        /// Its id, as the list shows it
+        id: DeviceId,
+    },
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "give a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// A profile is a directory: its name must not lead out of the directory of profiles.
+fn profile_name(text: &str) -> Result<String, String> {
+    let fits = |character: char| character.is_alphanumeric() || "+-_.".contains(character);
+    if text.is_empty() || text.starts_with('.') || !text.chars().all(fits) {
+        return Err("use letters, digits, and + - _ . within".into());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,85 @@
+//! The chat without a terminal: each line of standard input is sent, each message is printed. It
+//! ends with the input, when the server has everything.
+
+use std::time::Duration;
+
+use estafette::{Client, Contact, Event, PhoneNumber};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
+use tokio::time::timeout;
+
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+/// How long to wait for the server once the input has ended.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) async fn run(
+    client: &mut Client,
+    peer: PhoneNumber,
+    contacts: &[Contact],
+    output: &Output,
+) -> Result<(), Failure> {
+    client.open_chat(Some(peer)).await?;
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(input) = next(client, &mut lines).await? {
+        match input {
+            Next::Line(line) if line.trim().is_empty() => {}
+            Next::Line(line) => {
+                client.send(peer, line).await?;
+            }
+            Next::Event(event) => hear(&event, peer, contacts, output)?,
+        }
+    }
+    let flushed = client.handle();
+    let flushing = timeout(PATIENCE, flushed.flush());
+    tokio::pin!(flushing);
+    loop {
+        tokio::select! {
+            done = &mut flushing => match done {
+                Ok(done) => return Ok(done?),
+                Err(_) => return Err(Failure::new(Exit::Timeout,
+                    "the server does not answer: what waits is sent the next time estafette runs")),
+            },
+            event = client.next() => match event {
+                Some(event) => hear(&event, peer, contacts, output)?,
+                None => return Err(estafette::Error::Ended.into()),
+            },
+        }
+    }
+}
+
+enum Next {
+    Line(String),
+    Event(Event),
+}
+
+/// What comes next; nothing when the input has ended or Ctrl-C was pressed.
+async fn next(
+    client: &mut Client,
+    lines: &mut Lines<BufReader<Stdin>>,
+) -> Result<Option<Next>, Failure> {
+    tokio::select! {
+        line = lines.next_line() => Ok(line?.map(Next::Line)),
+        event = client.next() => match event {
+            Some(event) => Ok(Some(Next::Event(event))),
+            None => Err(estafette::Error::Ended.into()),
+        },
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            Ok(None)
+        }
+    }
+}
+
+fn hear(
+    event: &Event,
+    peer: PhoneNumber,
+    contacts: &[Contact],
+    output: &Output,
+) -> Result<(), Failure> {
+    match event {
+        Event::Received(message) if message.peer != peer && !output.is_json() => Ok(()),
+        Event::SignedOut(code) => Err(Failure::signed_out(*code)),
+        event => Ok(output.event(event, contacts)?),
+    }
+}

@@ -1,0 +1,119 @@
+//! Why a command failed: a sentence for people, an exit code for scripts.
+
+use std::io;
+
+use estafette::{Error, ErrorCode, ProfileError, StoreError};
+
+/// How a command ended, for scripts. `--help` lists them; numbers never change their meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Failed,
+    Usage,
+    NotRegistered,
+    Unreachable,
+    Timeout,
+    Refused,
+}
+
+impl Exit {
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotRegistered => 3,
+            Self::Unreachable => 4,
+            Self::Timeout => 5,
+            Self::Refused => 6,
+        }
+    }
+}
+
+/// What is said of a failure.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    /// The server's code, where it refused.
+    pub(crate) code: Option<ErrorCode>,
+    /// A sentence that says what to do next.
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, code: None, message: message.into() }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// The server signed this device out.
+    pub(crate) fn signed_out(code: ErrorCode) -> Self {
+        let message = match code {
+            ErrorCode::DeviceRemoved => {
+                "this device was removed from the account: `estafette register` makes it a new one"
+            }
+            ErrorCode::TokenExpired => {
+                "this device was away for too long: `estafette register` lets it in again"
+            }
+            _ => "the server does not know this device: `estafette register` makes it a new one",
+        };
+        Self { exit: Exit::NotRegistered, code: Some(code), message: message.into() }
+    }
+
+    /// A message was given up.
+    pub(crate) fn given_up(code: ErrorCode) -> Self {
+        Self { exit: Exit::Refused, code: Some(code), message: why_not_sent(code).into() }
+    }
+}
+
+/// Why a message was not taken, and what to do about it.
+pub(crate) fn why_not_sent(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::Unregistered => "nobody is registered at that number: check it, or invite them",
+        ErrorCode::InvalidNumber => "the server knows no such number: check it",
+        ErrorCode::MailboxFull => "their mailbox is full: they must connect before more is taken",
+        ErrorCode::TooLarge => "the message is too long: send it in parts",
+        ErrorCode::BudgetExhausted => {
+            "the account's work of the day is used up: at midnight UTC \
+                                       it goes on"
+        }
+        ErrorCode::RateLimited => "too much at once: it goes on by itself",
+        ErrorCode::Unavailable => "the server could not take it for 30 days: send it again",
+        _ => "the server did not take the message: send it again",
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let exit = match &error {
+            Error::Address { .. } => Exit::Usage,
+            Error::Profile(ProfileError::Empty(_)) => {
+                let message = "no number is registered here: begin with \
+                               `estafette register NUMBER`, or choose another --profile";
+                return Self::new(Exit::NotRegistered, message);
+            }
+            Error::Unreachable { .. } | Error::Unexpected { .. } => Exit::Unreachable,
+            Error::Refused(problem) => match problem.error {
+                code @ (ErrorCode::TokenExpired
+                | ErrorCode::TokenInvalid
+                | ErrorCode::DeviceRemoved) => return Self::signed_out(code),
+                _ => Exit::Refused,
+            },
+            _ => Exit::Failed,
+        };
+        Self { exit, code: error.code(), message: error.to_string() }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::new(Exit::Failed, format!("the system refused: {error}"))
+    }
+}

@@ -1,0 +1,233 @@
+//! What commands print: lines for people, or one JSON object a line (`--json`).
+//!
+//! The objects are for programs: fields and types are only ever added. Times are milliseconds since
+//! the Unix epoch.
+
+use std::io::{self, IsTerminal, Write};
+
+use data_encoding::BASE64;
+use estafette::{
+    Contact, Device, DeviceId, ErrorCode, Event, Message, MessageId, Millis, PhoneNumber, Status,
+};
+use jiff::tz::TimeZone;
+use serde::{Serialize, Serializer};
+
+use crate::failure::{Failure, why_not_sent};
+use crate::place;
+use crate::text::{local, mark, printable, time};
+
+/// One JSON object.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Line<'a> {
+    /// A message; `body` in base64 in place of `text` where it is not UTF-8.
+    Message {
+        peer: PhoneNumber,
+        name: Option<&'a str>,
+        incoming: bool,
+        id: MessageId,
+        at: Millis,
+        #[serde(serialize_with = "as_text")]
+        status: Status,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        body: Option<String>,
+    },
+    /// A message of one's own has come further.
+    Status {
+        peer: PhoneNumber,
+        id: MessageId,
+        #[serde(serialize_with = "as_text")]
+        status: Status,
+    },
+    /// A message of one's own was given up.
+    Failed { peer: PhoneNumber, id: MessageId, code: ErrorCode },
+    /// Messages before this one never came.
+    Gap { peer: PhoneNumber, id: MessageId, last: u64 },
+    /// The server does not take messages for this peer yet; they are sent again.
+    Refused { peer: PhoneNumber, code: ErrorCode, retry_at: Millis },
+    /// The server greeted this device.
+    Connected { waiting: u64 },
+    /// All that waited has come.
+    Drained,
+    /// There is no connection.
+    Disconnected { retry_at: Option<Millis> },
+    /// This device may not connect any more.
+    SignedOut { code: ErrorCode },
+    /// A code is on its way.
+    CodeSent { number: PhoneNumber, resend_after: Millis, expires_at: Millis },
+    /// The number is this device's.
+    Registered { number: PhoneNumber, device: DeviceId, server: &'a str, expires_at: Millis },
+    /// Somebody who has a name.
+    Contact { number: PhoneNumber, name: &'a str },
+    /// A device of the account.
+    Device { id: DeviceId, name: &'a str, registered_at: Millis, connected: bool, current: bool },
+    /// How things are.
+    Overview(&'a crate::command::Overview),
+    /// What went wrong, on standard error when it ends the command.
+    Error { code: Option<ErrorCode>, message: &'a str },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn as_text<S: Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(status.as_str())
+}
+
+impl<'a> Line<'a> {
+    pub(crate) fn message(message: &'a Message, name: Option<&'a str>) -> Self {
+        let text = str::from_utf8(&message.body).ok();
+        Self::Message {
+            peer: message.peer,
+            name,
+            incoming: message.incoming,
+            id: message.id,
+            at: message.at,
+            status: message.status,
+            text,
+            body: text.is_none().then(|| BASE64.encode(&message.body)),
+        }
+    }
+
+    pub(crate) fn device(device: &'a Device) -> Self {
+        Self::Device {
+            id: device.id,
+            name: &device.name,
+            registered_at: device.registered_at,
+            connected: device.connected,
+            current: device.current,
+        }
+    }
+
+    fn event(event: &'a Event, contacts: &'a [Contact]) -> Self {
+        match *event {
+            Event::Connected { waiting } => Self::Connected { waiting },
+            Event::Drained => Self::Drained,
+            Event::Disconnected { retry_at } => Self::Disconnected { retry_at },
+            Event::Received(ref message) => {
+                Self::message(message, place::name(message.peer, contacts))
+            }
+            Event::Status { peer, id, status } => Self::Status { peer, id, status },
+            Event::Failed { peer, id, code } => Self::Failed { peer, id, code },
+            Event::Gap { peer, id, last } => Self::Gap { peer, id, last },
+            Event::Refused { peer, code, retry_at } => Self::Refused { peer, code, retry_at },
+            Event::SignedOut(code) => Self::SignedOut { code },
+            Event::StoreFailed(_) => {
+                Self::Error { code: None, message: "the message store failed; it is tried again" }
+            }
+            Event::Error(code) => Self::Error { code: Some(code), message: code.as_str() },
+        }
+    }
+}
+
+/// Where commands print.
+#[derive(Debug)]
+pub(crate) struct Output {
+    json: bool,
+    zone: TimeZone,
+    colour: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self { json, zone: TimeZone::system(), colour }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints an object, or what people see in its place.
+    pub(crate) fn line(&self, line: &Line<'_>, people: impl FnOnce() -> String) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            serde_json::to_writer(&mut out, line)?;
+            out.write_all(b"\n")?;
+        } else {
+            writeln!(out, "{}", people())?;
+        }
+        out.flush()
+    }
+
+    /// Prints what only people want to know.
+    pub(crate) fn remark(&self, text: &str) {
+        if !self.json {
+            // Nothing is to be done about a standard error that is closed.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
+    /// Prints a message: the time, who, what.
+    pub(crate) fn message(&self, message: &Message, contacts: &[Contact]) -> io::Result<()> {
+        let name = place::name(message.peer, contacts);
+        self.line(&Line::message(message, name), || {
+            let at = local(message.at, &self.zone);
+            let who = match name {
+                _ if !message.incoming => "me".to_owned(),
+                Some(name) => name.to_owned(),
+                None => message.peer.to_string(),
+            };
+            let lead = format!("{} {} {who}: ", at.date(), time(&at));
+            let indent = " ".repeat(unicode_width::UnicodeWidthStr::width(lead.as_str()));
+            let text = printable(&message.body).trim_end().replace('\n', &format!("\n{indent}"));
+            if message.incoming {
+                return format!("{lead}{text}");
+            }
+            format!("{lead}{text} {}", self.mark(message.status))
+        })
+    }
+
+    /// An event, for programs. People see what they need to know of it.
+    pub(crate) fn event(&self, event: &Event, contacts: &[Contact]) -> io::Result<()> {
+        if self.json {
+            return self.line(&Line::event(event, contacts), String::new);
+        }
+        match event {
+            Event::Received(message) => self.message(message, contacts)?,
+            Event::Failed { code, .. } => {
+                self.remark(&format!("Not sent: {}.", why_not_sent(*code)));
+            }
+            Event::Refused { code, .. } => self.remark(&format!("Waits: {}.", why_not_sent(*code))),
+            Event::Gap { peer, .. } => {
+                let who =
+                    place::name(*peer, contacts).map_or_else(|| peer.to_string(), str::to_owned);
+                self.remark(&format!("Something that {who} sent before this never came."));
+            }
+            Event::StoreFailed(error) => self.remark(&format!("{error}.")),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A mark, blue where it was read.
+    pub(crate) fn mark(&self, status: Status) -> String {
+        match status {
+            Status::Read | Status::Played if self.colour => {
+                format!("\x1b[94m{}\x1b[0m", mark(status))
+            }
+            Status::Read | Status::Played => format!("{} read", mark(status)),
+            _ => mark(status).to_owned(),
+        }
+    }
+
+    /// A moment, for people.
+    pub(crate) fn when(&self, at: Millis) -> String {
+        local(at, &self.zone).strftime("%-d %B %Y %H:%M").to_string()
+    }
+
+    /// Says on standard error why the command failed.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        let mut error = io::stderr().lock();
+        let message = failure.message.as_str();
+        // Nothing is to be done about a standard error that is closed.
+        let _ = if self.json {
+            let line = Line::Error { code: failure.code, message };
+            serde_json::to_writer(&mut error, &line)
+                .map_err(Into::into)
+                .and_then(|()| writeln!(error))
+        } else {
+            writeln!(error, "estafette: {}.", message.trim_end_matches('.'))
+        };
+    }
+}

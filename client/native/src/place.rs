@@ -1,0 +1,69 @@
+//! Where the profile is, and who is meant by what was typed.
+
+use std::path::PathBuf;
+
+use estafette::{Contact, PhoneNumber, Profile, read_number};
+
+use crate::args::Args;
+use crate::failure::{Exit, Failure};
+
+/// The directory of the profile that the arguments name.
+pub(crate) fn directory(args: &Args) -> Result<PathBuf, Failure> {
+    let base = args.dir.clone().or_else(Profile::default_directory).ok_or_else(|| {
+        Failure::usage("there is no home directory to keep a profile in: give one with --dir")
+    })?;
+    Ok(base.join(&args.profile))
+}
+
+/// Opens the profile, which this process then holds.
+pub(crate) fn profile(args: &Args) -> Result<Profile, Failure> {
+    let opened = Profile::open(directory(args)?);
+    opened.map_err(|error| match error {
+        estafette::Error::Profile(estafette::ProfileError::InUse { process, .. }) => {
+            let process = process.map(|id| format!(" (process {id})")).unwrap_or_default();
+            let message = format!(
+                "another estafette{process} uses this profile: end it first, or choose another \
+                 --profile"
+            );
+            Failure::new(Exit::Failed, message)
+        }
+        other => other.into(),
+    })
+}
+
+/// Reads a number that was typed.
+pub(crate) fn number(text: &str) -> Result<PhoneNumber, Failure> {
+    read_number(text).map_err(|_| {
+        Failure::usage(format!(
+            "{text:?} is no phone number: type a plus sign, the country code and the number, as in \
+             +33 6 12 34 56 78"
+        ))
+    })
+}
+
+/// Reads a number, or the name of a contact.
+pub(crate) fn peer(text: &str, contacts: &[Contact]) -> Result<PhoneNumber, Failure> {
+    if let Ok(number) = read_number(text) {
+        return Ok(number);
+    }
+    let wanted = text.trim().to_lowercase();
+    let named = |contact: &&Contact| contact.name.to_lowercase() == wanted;
+    let mut found = contacts.iter().filter(named);
+    match (found.next(), found.next()) {
+        (Some(contact), None) => Ok(contact.number),
+        (Some(_), Some(_)) => {
+            Err(Failure::usage(format!("two contacts are called {text}: type the number")))
+        }
+        (None, _) if text.chars().any(char::is_alphabetic) => Err(Failure::usage(format!(
+            "{text:?} is neither a phone number nor a contact: type the number with its country \
+             code, or `estafette contacts add NUMBER {text}` first"
+        ))),
+        (None, _) => number(text),
+    }
+}
+
+/// What somebody is called: the contact's name, or the number.
+pub(crate) fn name(number: PhoneNumber, contacts: &[Contact]) -> Option<&str> {
+    let contact = contacts.iter().find(|contact| contact.number == number);
+    contact.map(|contact| contact.name.as_str())
+}
