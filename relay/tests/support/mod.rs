@@ -60,6 +60,8 @@ pub struct Object {
 }
 
 pub struct Socket {
+    /// Ids are given out anew after a restart; this is not.
+    pub serial: usize,
     pub encoding: Encoding,
     pub frames: Vec<ServerFrame>,
     pub batches: usize,
@@ -85,6 +87,8 @@ pub struct World {
     pub unreachable: Option<u64>,
     /// Calls to this account take effect, and are reported failed.
     pub mute: Option<u64>,
+    /// The call of this number is reported failed, after or before it took effect.
+    pub loses: Option<(usize, bool)>,
     /// Calls stay under way.
     pub calls_hang: bool,
     /// How many calls were made.
@@ -111,6 +115,7 @@ impl World {
             calls: VecDeque::new(),
             unreachable: None,
             mute: None,
+            loses: None,
             calls_hang: false,
             called: 0,
             steps: 0,
@@ -283,8 +288,14 @@ impl World {
             }
         };
         let (socket, effects) = opened?;
-        let opened =
-            Socket { encoding, frames: vec![], batches: 0, attachment: vec![], closed: None };
+        let opened = Socket {
+            serial: self.steps,
+            encoding,
+            frames: vec![],
+            batches: 0,
+            attachment: vec![],
+            closed: None,
+        };
         self.object(account).sockets.insert(socket, opened);
         self.perform(account, effects);
         self.settle();
@@ -313,6 +324,12 @@ impl World {
     /// Whether the socket is there and was not closed by the server.
     pub fn is_open(&mut self, account: u64, socket: SocketId) -> bool {
         self.object(account).sockets.get(&socket).is_some_and(|socket| socket.closed.is_none())
+    }
+
+    /// Tells a socket from every other that had its id.
+    pub fn serial(&mut self, account: u64, socket: SocketId) -> Option<usize> {
+        let socket = self.object(account).sockets.get(&socket);
+        socket.filter(|socket| socket.closed.is_none()).map(|socket| socket.serial)
     }
 
     /// What the socket was given since the last time.
@@ -460,14 +477,16 @@ impl World {
             let to = request.to;
             let request = PeerRequest::decode(&request.encode()).unwrap();
             let mut answer = None;
-            if self.unreachable != Some(to.digits()) {
+            let called = self.called;
+            let lost = self.loses.filter(|&(call, _)| call == called);
+            if self.unreachable != Some(to.digits()) && !matches!(lost, Some((_, false))) {
                 let taken = self.step(to.digits(), |mailbox, now| mailbox.on_call(now, request));
                 if let Some((taken, effects)) = taken {
                     self.perform(to.digits(), effects);
                     answer = PeerAnswer::decode(&taken.encode());
                 }
             }
-            if self.mute == Some(to.digits()) {
+            if self.mute == Some(to.digits()) || lost.is_some() {
                 answer = None;
             }
             let effects = self.step(from, |mailbox, now| mailbox.on_answer(now, to, answer));
