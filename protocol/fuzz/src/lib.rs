@@ -1,6 +1,9 @@
 //! What the fuzzer runs, one function for each decoder. `protocol/tests/fuzz.rs` includes this file
 //! and drives the same functions for a bounded time with a mutator of its own.
 //!
+//! To run one: `cargo run --example seeds`, then `cargo +nightly fuzz run json_client`, or on stable
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run json_client`, in the directory `protocol` or this one.
+//!
 //! A target does more than not crash: what could be read is written again in both encodings, and
 //! must be read as the same.
 
