@@ -2,7 +2,7 @@
 //! and drives the same functions for a bounded time with a mutator of its own.
 //!
 //! To run one: `cargo run --example seeds`, then `cargo +nightly fuzz run json_client`, or on stable
-//! `RUSTC_BOOTSTRAP=1 cargo fuzz run json_client`, in the directory `protocol` or this one.
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run json_client`, in this directory.
 //!
 //! A target does more than not crash: what could be read is written again in both encodings, and
 //! must be read as the same.
