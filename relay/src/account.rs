@@ -148,11 +148,7 @@ impl<S: Sql> Mailbox<S> {
         let (sent, first_sent_at) =
             recent.as_ref().map_or((0, now), |code| (code.sent, code.first_sent_at));
         if let Some(code) = recent {
-            let wait = if code.sent >= CODES_A_DAY {
-                code.first_sent_at + DAY
-            } else {
-                code.last_sent_at + resend_after(code.sent)
-            };
+            let wait = next_code_at(code.sent, code.first_sent_at, code.last_sent_at);
             if now < wait {
                 let retry_after = Some(wait - now);
                 return Ok(AccountAnswer::Refused { code: ErrorCode::RateLimited, retry_after });
@@ -174,7 +170,8 @@ impl<S: Sql> Mailbox<S> {
         if self.account.is_none() {
             self.want_alarm(first_sent_at + DAY);
         }
-        Ok(AccountAnswer::CodeTaken { resend_after: resend_after(sent), expires_at })
+        let resend_after = next_code_at(sent, first_sent_at, now) - now;
+        Ok(AccountAnswer::CodeTaken { resend_after, expires_at })
     }
 
     fn code(&self) -> Result<Option<Code>, StorageError> {
@@ -309,12 +306,13 @@ impl<S: Sql> Mailbox<S> {
     }
 }
 
-fn resend_after(sent: u64) -> Millis {
+/// When another code may be asked for, after `sent` of them.
+fn next_code_at(sent: u64, first_sent_at: Millis, last_sent_at: Millis) -> Millis {
     let [first, second, later] = limits::CODE_RESEND;
     match sent {
-        0 => 0,
-        1 => first,
-        2 => second,
-        _ => later,
+        CODES_A_DAY.. => first_sent_at + DAY,
+        1 => last_sent_at + first,
+        2 => last_sent_at + second,
+        _ => last_sent_at + later,
     }
 }
