@@ -103,7 +103,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts a client on a store, with the default configuration. The first tick connects.
+    /// Starts a client on a store, with the default configuration. Its first step connects: give
+    /// it a tick.
     pub fn start(
         store: Store,
         me: Identity,

@@ -64,6 +64,8 @@ impl Store {
     /// Opens the store in a file, and makes it where there is none. The directory must exist.
     pub fn open(path: &Path, key: &StoreKey) -> Result<Self, StoreError> {
         let connection = Connection::open(path)?;
+        // SQLCipher would write to the standard error; what it finds is in the error returned.
+        connection.execute_batch("PRAGMA cipher_log_level = NONE")?;
         connection.execute_batch(&key.pragma())?;
         Self::on(connection)
     }

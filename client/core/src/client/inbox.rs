@@ -160,7 +160,9 @@ impl Client {
         }
         for id in ids {
             if self.outbox.peer_of(id) == Some(from) {
-                self.advance(now, from, id, mark.into())?;
+                // The server says `delivered` of what is safe. That somebody has read a message does
+                // not say that each of their devices has it.
+                self.advance(now, from, id, mark.into(), mark == Mark::Delivered)?;
             }
         }
         Ok(())
@@ -172,7 +174,7 @@ impl Client {
             return self.settle_receipt(now, id);
         }
         match self.outbox.peer_of(id) {
-            Some(peer) => self.advance(now, peer, id, Status::Sent),
+            Some(peer) => self.advance(now, peer, id, Status::Sent, true),
             None => Ok(()),
         }
     }
@@ -188,9 +190,16 @@ impl Client {
         peer: PhoneNumber,
         id: MessageId,
         status: Status,
+        settles: bool,
     ) -> Result<(), StoreError> {
-        if self.store.advance(peer, id, status)? {
+        let queued = self.outbox.get(id).filter(|_| settles);
+        if self.store.advance(peer, id, status, settles)? {
             self.tell(Event::Status { peer, id, status });
+        } else if let Some(queued) = queued {
+            self.store.settle(queued.place)?;
+        }
+        if !settles {
+            return Ok(());
         }
         self.outbox.settle(now, id, &self.config, &mut self.entropy);
         Ok(())
@@ -215,9 +224,11 @@ impl Client {
                 }
                 (false, false) => {
                     if let Some(queued) = self.outbox.get(id) {
-                        self.store.give_up(queued.peer, id)?;
+                        let failed = self.store.give_up(queued.peer, id)?;
                         self.outbox.give_up(id);
-                        self.tell(Event::Failed { peer: queued.peer, id, code });
+                        if failed {
+                            self.tell(Event::Failed { peer: queued.peer, id, code });
+                        }
                     }
                 }
                 (false, true) => self.refused_for_now(now, id, refusal),

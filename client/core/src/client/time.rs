@@ -27,6 +27,7 @@ impl Client {
     ) -> Result<(T, Vec<Effect>), StoreError> {
         self.clock.step(now);
         self.recover(now)?;
+        let left_by_a_failure = self.effects.len();
         match body(self) {
             Ok(value) => {
                 if let Err(error) = self.follow_up(now) {
@@ -41,7 +42,7 @@ impl Client {
                 Ok((value, std::mem::take(&mut self.effects)))
             }
             Err(error) => {
-                self.effects.clear();
+                self.effects.truncate(left_by_a_failure);
                 self.store_failed(now);
                 Err(error)
             }
@@ -107,12 +108,15 @@ impl Client {
         }
         self.store.prune(time, self.config.keep)?;
         let overdue = self.store.queued(Some(time.saturating_sub(self.config.give_up)))?;
-        self.store.transaction(|| {
-            overdue.iter().try_for_each(|old| self.store.give_up(old.peer, old.id))
+        let failed = self.store.transaction(|| {
+            let failed = overdue.iter().map(|old| self.store.give_up(old.peer, old.id));
+            failed.collect::<Result<Vec<_>, _>>()
         })?;
-        for old in overdue {
+        for (old, failed) in overdue.into_iter().zip(failed) {
             let code = self.outbox.give_up(old.id);
-            self.tell(Event::Failed { peer: old.peer, id: old.id, code });
+            if failed {
+                self.tell(Event::Failed { peer: old.peer, id: old.id, code });
+            }
         }
         Ok(())
     }

@@ -44,8 +44,8 @@ impl Store {
     ) -> Result<Option<u64>, StoreError> {
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO message
-                (peer, incoming, device, stream, number, follows, at, kept_at, status, body)
-             VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?)
+                (peer, incoming, device, stream, number, follows, at, kept_at, status, settled, body)
+             VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, 1, ?)
              ON CONFLICT (peer, incoming, stream, number) DO NOTHING",
         )?;
         let id = deliver.id;
@@ -106,21 +106,30 @@ impl Store {
         Ok(())
     }
 
-    /// Moves an outgoing message forward. Returns whether it was not there yet.
+    /// Moves an outgoing message forward, and settles it if so. Returns whether it was not there yet.
     pub(crate) fn advance(
         &self,
         peer: PhoneNumber,
         id: MessageId,
         status: Status,
+        settles: bool,
     ) -> Result<bool, StoreError> {
         let mut update = self.connection.prepare_cached(
-            "UPDATE message SET status = ?4
+            "UPDATE message SET status = ?4, settled = max(settled, ?6)
              WHERE peer = ?1 AND incoming = 0 AND stream = ?2 AND number = ?3
                 AND (status < ?4 OR status = ?5)",
         )?;
         let failed = Status::Failed as u8;
         let key = (signed(peer.digits()), signed(id.stream), signed(id.number));
-        Ok(update.execute((key.0, key.1, key.2, status as u8, failed))? > 0)
+        Ok(update.execute((key.0, key.1, key.2, status as u8, failed, settles))? > 0)
+    }
+
+    /// Settles an outgoing message that is further than that already.
+    pub(crate) fn settle(&self, place: u64) -> Result<(), StoreError> {
+        let mut update =
+            self.connection.prepare_cached("UPDATE message SET settled = 1 WHERE place = ?")?;
+        update.execute([signed(place)])?;
+        Ok(())
     }
 
     /// The place of a message.

@@ -40,8 +40,8 @@ impl Store {
         let (stream, mut last, mut follows) = known.optional()?.unwrap_or_else(|| (stream(), 0, 0));
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO message
-                (peer, incoming, device, stream, number, follows, at, kept_at, status, body)
-             VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (peer, incoming, device, stream, number, follows, at, kept_at, status, settled, body)
+             VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
         )?;
         let mut queued = Vec::with_capacity(bodies.len());
         for body in bodies {
@@ -82,11 +82,11 @@ impl Store {
         Ok(streams)
     }
 
-    /// The messages that are not settled, in order. Those older than `before` only, if given.
+    /// The messages that are not settled, in order. Those kept since `before` or longer, if given.
     pub(crate) fn queued(&self, before: Option<Millis>) -> Result<Vec<Queued>, StoreError> {
         let mut query = self.connection.prepare_cached(
             "SELECT place, peer, stream, number, follows FROM message
-             WHERE status = 0 AND kept_at < ? ORDER BY place",
+             WHERE settled = 0 AND kept_at <= ? ORDER BY place",
         )?;
         let mut rows = query.query([before.map_or(i64::MAX, signed)])?;
         let mut queued = Vec::new();
@@ -109,19 +109,21 @@ impl Store {
         body.ok_or(StoreError::Corrupt)
     }
 
-    /// Gives a message up: what comes after it in the stream follows what came before it.
-    pub(crate) fn give_up(&self, peer: PhoneNumber, id: MessageId) -> Result<(), StoreError> {
+    /// Gives a message up: what comes after it in the stream follows what came before it. Returns
+    /// whether nobody had it; otherwise it is only not sent again.
+    pub(crate) fn give_up(&self, peer: PhoneNumber, id: MessageId) -> Result<bool, StoreError> {
         let key = (signed(peer.digits()), signed(id.stream), signed(id.number));
         let follows: Option<i64> = self
             .connection
             .prepare_cached(
-                "UPDATE message SET status = 5
-                 WHERE peer = ? AND incoming = 0 AND stream = ? AND number = ? AND status = 0
-                 RETURNING follows",
+                "UPDATE message SET settled = 1, status = iif(status = 0, 5, status)
+                 WHERE peer = ? AND incoming = 0 AND stream = ? AND number = ? AND settled = 0
+                 RETURNING iif(status = 5, follows, NULL)",
             )?
             .query_row(key, |row| row.get(0))
-            .optional()?;
-        let Some(follows) = follows else { return Ok(()) };
+            .optional()?
+            .flatten();
+        let Some(follows) = follows else { return Ok(false) };
         let (peer, stream, given_up) = key;
         self.connection
             .prepare_cached(
@@ -135,6 +137,6 @@ impl Store {
         self.connection
             .prepare_cached("UPDATE chat SET follows = ? WHERE peer = ? AND follows = ?")?
             .execute((follows, peer, given_up))?;
-        Ok(())
+        Ok(true)
     }
 }

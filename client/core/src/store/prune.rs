@@ -30,7 +30,7 @@ impl Store {
             )?;
             let life = signed(now.saturating_sub(STREAM_LIFE));
             self.connection.execute("DELETE FROM heard WHERE heard_at < ?", [life])?;
-            let statement = "DELETE FROM message WHERE kept_at < ? AND status <> 0";
+            let statement = "DELETE FROM message WHERE kept_at < ? AND settled = 1";
             Ok(self.connection.execute(statement, [before])?)
         })?;
         if deleted > 0 {

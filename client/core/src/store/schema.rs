@@ -32,7 +32,9 @@ const MIGRATIONS: &[&str] = &["
         PRIMARY KEY (peer, device, stream)
     ) STRICT, WITHOUT ROWID;
     -- The order of `place` is the order on the screen. `follows` is the number that an outgoing
-    -- message directly follows, those given up left out. Of `kept_at` only age is told.
+    -- message directly follows, those given up left out. Of `kept_at` only age is told. An outgoing
+    -- message is sent again until it is `settled`, even if somebody has read it already: others of
+    -- the peer's devices may not have it.
     CREATE TABLE message (
         place INTEGER PRIMARY KEY,
         peer INTEGER NOT NULL,
@@ -44,12 +46,13 @@ const MIGRATIONS: &[&str] = &["
         at INTEGER NOT NULL,
         kept_at INTEGER NOT NULL,
         status INTEGER NOT NULL,
+        settled INTEGER NOT NULL,
         body BLOB NOT NULL
     ) STRICT;
     -- A message is shown once.
     CREATE UNIQUE INDEX message_by_id ON message (peer, incoming, stream, number);
     CREATE INDEX message_by_chat ON message (peer);
-    CREATE INDEX message_queued ON message (place) WHERE status = 0;
+    CREATE INDEX message_unsettled ON message (place) WHERE settled = 0;
     CREATE INDEX message_unread ON message (peer) WHERE incoming = 1 AND status = 2;
     -- Marks of incoming messages that the server has not taken: 1 read, 2 played.
     CREATE TABLE receipt (
