@@ -13,6 +13,7 @@ mod view;
 mod wrap;
 
 use std::io::{self, IsTerminal};
+use std::pin::pin;
 use std::time::Duration;
 
 use crossterm::event::{Event as TerminalEvent, EventStream};
@@ -76,6 +77,7 @@ async fn on_terminal(
     client.open_chat(Some(peer)).await?;
     let mut screen = Screen::take()?;
     let mut keys = EventStream::new();
+    let mut ended = pin!(ended());
     loop {
         screen.terminal.draw(|frame| view::draw(frame, &mut model, now()))?;
         let action = tokio::select! {
@@ -94,7 +96,7 @@ async fn on_terminal(
                 Action::Nothing
             }
             () = sleep(until_drawn_again(&model)) => Action::Nothing,
-            () = ended() => Action::Leave,
+            () = &mut ended => Action::Leave,
         };
         match action {
             Action::Nothing => {}
@@ -104,7 +106,11 @@ async fn on_terminal(
                 model.show(client.history(peer, limit).await?, limit);
             }
             Action::Send(text) => match client.send(peer, text.clone()).await {
-                Ok(id) => model.wrote(id, text, now()),
+                Ok(id) => {
+                    model.wrote(id, text, now());
+                    // Somebody who writes wants it to go, so the wait is over.
+                    client.connect().await?;
+                }
                 Err(error) => {
                     model.editor.insert(&text);
                     model.notice = Some(format!("{error}."));

@@ -15,6 +15,14 @@ pub(crate) fn directory(args: &Args) -> Result<PathBuf, Failure> {
     Ok(base.join(&args.profile))
 }
 
+/// A command to try, as it is to be typed for this profile.
+pub(crate) fn example(args: &Args, command: &str) -> String {
+    match args.profile.as_str() {
+        "default" => format!("`estafette {command}`"),
+        profile => format!("`estafette --profile {profile} {command}`"),
+    }
+}
+
 /// Opens the profile, which this process then holds.
 pub(crate) fn profile(args: &Args) -> Result<Profile, Failure> {
     let opened = Profile::open(directory(args)?);

@@ -54,6 +54,8 @@ pub(crate) struct Model {
     pub(crate) more: bool,
     pub(crate) unread: Option<Unread>,
     pub(crate) connection: Connection,
+    /// Whether what waited on the server is still coming.
+    pub(crate) draining: bool,
     pub(crate) notice: Option<String>,
     pub(crate) editor: Editor,
     pub(crate) scroll: Scroll,
@@ -74,6 +76,7 @@ impl Model {
             more: false,
             unread: None,
             connection: Connection::Away { since: now, retry_at: None },
+            draining: false,
             notice: None,
             editor: Editor::default(),
             scroll: Scroll::default(),
@@ -141,8 +144,11 @@ impl Model {
     /// Something happened.
     pub(crate) fn apply(&mut self, event: Event, now: Millis) {
         match event {
-            Event::Connected { .. } => self.connection = Connection::Connected,
-            Event::Drained => {}
+            Event::Connected { .. } => {
+                self.connection = Connection::Connected;
+                self.draining = true;
+            }
+            Event::Drained => self.draining = false,
             Event::Disconnected { retry_at } => {
                 let since = match self.connection {
                     Connection::Away { since, .. } => since,
@@ -184,7 +190,7 @@ impl Model {
     }
 
     fn received(&mut self, message: Message) {
-        if !self.focused {
+        if self.draining || !self.focused {
             let unread = self.unread.get_or_insert(Unread { place: message.place, count: 0 });
             unread.count += 1;
         }

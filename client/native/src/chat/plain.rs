@@ -1,6 +1,7 @@
 //! The chat without a terminal: each line of standard input is sent, each message is printed. It
 //! ends with the input, when the server has everything.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use estafette::{Client, Contact, Event, PhoneNumber};
@@ -31,8 +32,7 @@ pub(crate) async fn run(
         }
     }
     let flushed = client.handle();
-    let flushing = timeout(PATIENCE, flushed.flush());
-    tokio::pin!(flushing);
+    let mut flushing = pin!(timeout(PATIENCE, flushed.flush()));
     loop {
         tokio::select! {
             done = &mut flushing => match done {

@@ -236,7 +236,8 @@ fn bubble(message: &Message, time: &str, palette: &Palette, width: usize) -> Vec
         };
         let text = match message.status {
             Status::Failed => format!(" {} not sent", mark(message.status)),
-            status => format!(" {}", mark(status)),
+            // As wide as the widest, so that nothing moves but the mark.
+            status => format!(" {:>2}", mark(status)),
         };
         tail.push(Span::styled(text, ground.patch(style)));
     }

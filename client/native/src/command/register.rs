@@ -31,7 +31,7 @@ pub(crate) async fn run(args: &Args, asked: &Register, output: &Output) -> Resul
         send_code(&server, number, output).await?;
         let mut tries = 1;
         loop {
-            match register(&typed_code(number, output)?).await {
+            match register(&typed_code(args, number, output)?).await {
                 Err(Error::Refused(problem))
                     if problem.error == ErrorCode::WrongCode
                         && tries < TRIES
@@ -51,14 +51,8 @@ pub(crate) async fn run(args: &Args, asked: &Register, output: &Output) -> Resul
         server: account.server.address(),
         expires_at: account.expires_at,
     };
-    output.line(&line, || {
-        let example = if args.profile == "default" {
-            String::new()
-        } else {
-            format!(" --profile {}", args.profile)
-        };
-        format!("{number} is registered. Now try `estafette{example} chat NUMBER`.")
-    })?;
+    let chat = place::example(args, "chat NUMBER");
+    output.line(&line, || format!("{number} is registered. Now try {chat}."))?;
     Ok(())
 }
 
@@ -71,7 +65,7 @@ async fn send_code(server: &Server, number: PhoneNumber, output: &Output) -> Res
 }
 
 /// Reads the code from standard input. The runtime has other threads, so waiting here is harmless.
-fn typed_code(number: PhoneNumber, output: &Output) -> Result<String, Failure> {
+fn typed_code(args: &Args, number: PhoneNumber, output: &Output) -> Result<String, Failure> {
     if io::stdin().is_terminal() && !output.is_json() {
         print!("Code: ");
         io::stdout().flush()?;
@@ -80,9 +74,8 @@ fn typed_code(number: PhoneNumber, output: &Output) -> Result<String, Failure> {
     io::stdin().lock().read_line(&mut line)?;
     let code: String = line.chars().filter(char::is_ascii_digit).collect();
     if code.is_empty() {
-        let message = format!(
-            "no code was given: when it arrives, run `estafette register {number} --code CODE`"
-        );
+        let again = place::example(args, &format!("register {number} --code CODE"));
+        let message = format!("no code was given: when it arrives, run {again}");
         return Err(Failure::new(Exit::NotRegistered, message));
     }
     Ok(code)
