@@ -227,6 +227,7 @@ impl<S: Sql> Mailbox<S> {
             self.cut_off(device);
         }
         self.queue.inherit(0, cursor);
+        self.queue.remove_done();
         self.sql.transaction(|| {
             // The count of codes stays for the day, the code itself is used up.
             self.sql.run("UPDATE code SET expires_at = 0", &[])?;
@@ -258,6 +259,7 @@ impl<S: Sql> Mailbox<S> {
             sends: Default::default(),
             receipts: Default::default(),
         });
+        self.record()?;
         Ok(AccountAnswer::Granted)
     }
 
@@ -269,6 +271,10 @@ impl<S: Sql> Mailbox<S> {
         let device = self.devices.remove(place);
         self.sql.run("DELETE FROM device WHERE slot = ?", &[u64::from(device.slot).into()])?;
         self.cut_off(&device);
+        // Without any device, what waits, waits for the next.
+        if !self.devices.is_empty() {
+            self.queue.remove_done();
+        }
         self.record()?;
         Ok(AccountAnswer::Granted)
     }

@@ -57,7 +57,9 @@ pub(crate) struct Entry {
     /// The device that sent it; none for a receipt, of which nobody is told.
     pub(crate) device: Option<DeviceId>,
     pub(crate) waiting: Slots,
-    /// The sender's mailbox knows that a device has it.
+    /// The sender's mailbox is being told that a device has it.
+    pub(crate) telling: bool,
+    /// It knows, or is owed to know.
     pub(crate) told: bool,
     pub(crate) place: Place,
 }

@@ -99,7 +99,7 @@ impl Queue {
         self.last = self.last.max(position);
         let place = Place::Page(page);
         let (id, from, device) = (stored.id, stored.from, stored.device);
-        let entry = Entry { id, from, device, waiting, told, place };
+        let entry = Entry { id, from, device, waiting, telling: told, told, place };
         if told && waiting.is_empty() {
             if let Some(page) = self.pages.get_mut(&page) {
                 page.live = page.live.saturating_sub(1);
@@ -179,6 +179,7 @@ impl Queue {
                 from: incoming.from,
                 device: incoming.device,
                 waiting,
+                telling: false,
                 told: false,
                 place: Place::Held { frame: incoming.frame, until },
             },
@@ -226,7 +227,8 @@ impl Queue {
             let position = self.new_position();
             self.by_id.insert((*id, position));
             let (id, from, device, place) = (*id, *from, *device, Place::Page(position));
-            self.entries.insert(position, Entry { id, from, device, waiting, told: false, place });
+            let entry = Entry { id, from, device, waiting, telling: false, told: false, place };
+            self.entries.insert(position, entry);
             frames.push((position, frame_to_cbor(frame)));
         }
         let positions = frames.iter().map(|&(position, _)| position).collect();
@@ -319,6 +321,13 @@ impl Queue {
                 }
             }
         }
+    }
+
+    /// Takes out all of which nothing is left to do, after the set of devices has changed.
+    pub(crate) fn remove_done(&mut self) {
+        let done = self.entries.iter().filter(|(_, entry)| entry.is_done());
+        let done: Vec<_> = done.map(|(&position, _)| position).collect();
+        done.into_iter().for_each(|position| self.remove(position));
     }
 
     /// Deletes the pages whose entries are all done. Consecutive ones go in one statement.

@@ -212,7 +212,8 @@ impl<S: Sql> Mailbox<S> {
                 acknowledged += 1;
                 let complete = entry.waiting.is_empty();
                 // What is held is safe only once every device has it.
-                if !entry.told && (complete || !held) {
+                if !entry.telling && (complete || !held) {
+                    entry.telling = true;
                     told.extend(entry.device.map(|device| (entry.from, device, id, position)));
                 }
                 if complete && (held || entry.is_done()) {

@@ -253,6 +253,7 @@ impl<S: Sql> Mailbox<S> {
             if entry.waiting == all {
                 stored.entry((entry.from, device)).or_default().push(entry.id);
             } else {
+                entry.telling = true;
                 delivered.push((entry.from, device, entry.id, position));
             }
         }
