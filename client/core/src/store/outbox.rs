@@ -110,20 +110,19 @@ impl Store {
     }
 
     /// Gives a message up: what comes after it in the stream follows what came before it. Returns
-    /// whether nobody had it; otherwise it is only not sent again.
+    /// whether it failed; otherwise somebody has it, and it is only not sent again.
     pub(crate) fn give_up(&self, peer: PhoneNumber, id: MessageId) -> Result<bool, StoreError> {
         let key = (signed(peer.digits()), signed(id.stream), signed(id.number));
-        let follows: Option<i64> = self
+        let given_up: Option<(i64, bool)> = self
             .connection
             .prepare_cached(
                 "UPDATE message SET settled = 1, status = iif(status = 0, 5, status)
                  WHERE peer = ? AND incoming = 0 AND stream = ? AND number = ? AND settled = 0
-                 RETURNING iif(status = 5, follows, NULL)",
+                 RETURNING follows, status = 5",
             )?
-            .query_row(key, |row| row.get(0))
-            .optional()?
-            .flatten();
-        let Some(follows) = follows else { return Ok(false) };
+            .query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((follows, failed)) = given_up else { return Ok(false) };
         let (peer, stream, given_up) = key;
         self.connection
             .prepare_cached(
@@ -131,12 +130,12 @@ impl Store {
                  WHERE peer = ?1 AND incoming = 0 AND stream = ?2 AND follows = ?3 AND number =
                     (SELECT min(number) FROM message AS next
                      WHERE next.peer = ?1 AND next.incoming = 0 AND next.stream = ?2
-                        AND next.number > ?3 AND next.status <> 5)",
+                        AND next.number > ?3 AND next.settled = 0)",
             )?
             .execute((peer, stream, given_up, follows))?;
         self.connection
             .prepare_cached("UPDATE chat SET follows = ? WHERE peer = ? AND follows = ?")?
             .execute((follows, peer, given_up))?;
-        Ok(true)
+        Ok(failed)
     }
 }

@@ -1,0 +1,329 @@
+//! A client, and a server that says what the test tells it to.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+
+use estafette_core::{Client, Config, Effect, Event, Identity, Input, Message, Status, Store};
+use estafette_core::{StoreError, StoreKey};
+use estafette_protocol::{
+    Ack, Body, ClientFrame, Decoded, Deliver, DeviceId, Drained, Encoding, ErrorCode, Goaway,
+    Hello, Mark, MessageId, Millis, PhoneNumber, Receipt, Receipted, Refused, Send, Sent,
+    ServerFrame,
+};
+
+pub const ALICE: u64 = 33_600_000_001;
+pub const BOB: u64 = 33_600_000_002;
+pub const CAROL: u64 = 33_600_000_003;
+/// Alice's device, on which the client runs.
+pub const PHONE: DeviceId = DeviceId(0xa11ce);
+/// Bob's device.
+pub const TABLET: DeviceId = DeviceId(0xb0b);
+/// Any day of 2025.
+pub const START: Millis = 1_750_000_000_000;
+pub const SECOND: Millis = 1000;
+pub const MINUTE: Millis = 60 * SECOND;
+pub const HOUR: Millis = 60 * MINUTE;
+pub const DAY: Millis = 24 * HOUR;
+
+pub fn number(digits: u64) -> PhoneNumber {
+    PhoneNumber::from_digits(digits).unwrap()
+}
+
+pub fn id(stream: u64, number: u64) -> MessageId {
+    MessageId { stream, number }
+}
+
+pub fn alice() -> Identity {
+    Identity { account: number(ALICE), device: PHONE }
+}
+
+/// A generator with a seed: SplitMix64.
+pub fn entropy(seed: u64) -> Box<dyn FnMut() -> u64 + std::marker::Send> {
+    let mut state = seed;
+    Box::new(move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    })
+}
+
+/// What a step of the client led to.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// What it transmitted, batch by batch.
+    pub batches: Vec<Vec<ClientFrame>>,
+    pub events: Vec<Event>,
+    pub wake_at: Option<Millis>,
+    /// The names of the other effects.
+    pub acts: Vec<&'static str>,
+    /// The lengths of what it transmitted, in bytes.
+    pub sizes: Vec<usize>,
+}
+
+impl Said {
+    pub fn frames(&self) -> impl Iterator<Item = &ClientFrame> {
+        self.batches.iter().flatten()
+    }
+
+    pub fn sends(&self) -> Vec<Send> {
+        let sends = self.frames().filter_map(|frame| match frame {
+            ClientFrame::Send(send) => Some(send.clone()),
+            _ => None,
+        });
+        sends.collect()
+    }
+
+    /// For each message: its number, whether it is chained, what it follows.
+    pub fn chain(&self) -> Vec<(u64, bool, Option<u64>)> {
+        let sends = self.sends();
+        sends.iter().map(|send| (send.id.number, send.chained, send.after)).collect()
+    }
+
+    pub fn acks(&self) -> Vec<MessageId> {
+        let acks = self.frames().filter_map(|frame| match frame {
+            ClientFrame::Ack(Ack { ids }) => Some(ids.clone()),
+            _ => None,
+        });
+        acks.flatten().collect()
+    }
+
+    pub fn receipts(&self) -> Vec<Receipt> {
+        let receipts = self.frames().filter_map(|frame| match frame {
+            ClientFrame::Receipt(receipt) => Some(receipt.clone()),
+            _ => None,
+        });
+        receipts.collect()
+    }
+
+    pub fn received(&self) -> Vec<Message> {
+        let received = self.events.iter().filter_map(|event| match event {
+            Event::Received(message) => Some(message.clone()),
+            _ => None,
+        });
+        received.collect()
+    }
+
+    pub fn statuses(&self) -> Vec<(u64, Status)> {
+        let statuses = self.events.iter().filter_map(|event| match event {
+            Event::Status { id, status, .. } => Some((id.number, *status)),
+            _ => None,
+        });
+        statuses.collect()
+    }
+
+    pub fn does(&self, act: &str) -> bool {
+        self.acts.contains(&act)
+    }
+}
+
+pub struct Phone {
+    pub client: Client,
+    pub encoding: Encoding,
+    /// The device's clock.
+    pub now: Millis,
+    /// The server's clock less the device's.
+    pub offset: i64,
+    /// The client waits for a socket.
+    pub connecting: bool,
+}
+
+impl Phone {
+    pub fn on(store: Store, seed: u64) -> Self {
+        Self::with(store, seed, START, Config::default())
+    }
+
+    pub fn with(store: Store, seed: u64, now: Millis, config: Config) -> Self {
+        let client = Client::start_with(store, alice(), config, entropy(seed), now).unwrap();
+        Self { client, encoding: config.encoding, now, offset: 0, connecting: false }
+    }
+
+    pub fn new() -> Self {
+        Self::on(Store::in_memory().unwrap(), 1)
+    }
+
+    /// A phone that the server has greeted.
+    pub fn connected() -> Self {
+        let mut phone = Self::new();
+        phone.connects();
+        phone
+    }
+
+    pub fn read(&mut self, effects: Vec<Effect>) -> Said {
+        let mut said = Said::default();
+        for effect in effects {
+            match effect {
+                Effect::Connect => {
+                    self.connecting = true;
+                    said.acts.push("connect");
+                }
+                Effect::Ping => said.acts.push("ping"),
+                Effect::Disconnect => {
+                    self.connecting = false;
+                    said.acts.push("disconnect");
+                }
+                Effect::WakeAt(at) => said.wake_at = Some(at),
+                Effect::Event(event) => said.events.push(event),
+                Effect::Transmit(message) => {
+                    said.sizes.push(message.len());
+                    let batch = self.encoding.decode_client(&message).unwrap();
+                    let frames = batch.into_iter().map(|decoded| match decoded {
+                        Decoded::Frame(frame) => frame,
+                        other => panic!("not a frame: {other:?}"),
+                    });
+                    said.batches.push(frames.collect());
+                }
+            }
+        }
+        said
+    }
+
+    pub fn input(&mut self, input: Input) -> Said {
+        let effects = self.client.on_input(self.now, input).unwrap();
+        self.read(effects)
+    }
+
+    pub fn tick(&mut self) -> Said {
+        self.input(Input::Tick)
+    }
+
+    /// Lets time pass, without a tick.
+    pub fn pass(&mut self, time: Millis) -> &mut Self {
+        self.now += time;
+        self
+    }
+
+    /// Ticks when the client asks for it, until so much time has passed.
+    pub fn wait(&mut self, time: Millis) -> Said {
+        let end = self.now + time;
+        let mut all = Said::default();
+        while let Some(at) = self.client.wake_at().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            let said = self.tick();
+            all.batches.extend(said.batches);
+            all.events.extend(said.events);
+            all.acts.extend(said.acts);
+        }
+        self.now = end;
+        all
+    }
+
+    pub fn hears(&mut self, frames: Vec<ServerFrame>) -> Said {
+        self.input(Input::Message(self.encoding.encode(&frames)))
+    }
+
+    pub fn fails_to_hear(&mut self, frames: Vec<ServerFrame>) -> StoreError {
+        let input = Input::Message(self.encoding.encode(&frames));
+        self.client.on_input(self.now, input).unwrap_err()
+    }
+
+    pub fn hello(&self) -> ServerFrame {
+        let now = self.now.saturating_add_signed(self.offset);
+        ServerFrame::Hello(Hello { account: number(ALICE), device: PHONE, now, waiting: 0 })
+    }
+
+    /// Opens a socket, waiting as long as the client wants to, and is greeted.
+    pub fn connects(&mut self) -> Said {
+        self.tick();
+        while !self.connecting {
+            self.now = self.client.wake_at().unwrap();
+            self.tick();
+        }
+        self.connecting = false;
+        self.input(Input::Opened);
+        self.hears(vec![self.hello()])
+    }
+
+    pub fn sends(&mut self, to: u64, body: &str) -> (MessageId, Said) {
+        let (id, effects) = self.client.send(self.now, number(to), body.into()).unwrap();
+        (id, self.read(effects))
+    }
+
+    pub fn status(&self, peer: u64, id: MessageId) -> Status {
+        let history = self.client.history(number(peer), 1000).unwrap();
+        history.iter().find(|message| message.id == id && !message.incoming).unwrap().status
+    }
+
+    /// What is on the screen of a chat.
+    pub fn screen(&self, peer: u64) -> Vec<String> {
+        let history = self.client.history(number(peer), 100_000).unwrap();
+        history.into_iter().map(|message| String::from_utf8(message.body).unwrap()).collect()
+    }
+
+    /// The program is killed and started again, on what its store holds.
+    pub fn crashes(self, seed: u64) -> Self {
+        let store = Store::on(self.client.into_store().into_connection()).unwrap();
+        let mut phone = Self::with(store, seed, self.now, Config::default());
+        phone.offset = self.offset;
+        phone
+    }
+}
+
+pub fn sent(ids: &[MessageId]) -> ServerFrame {
+    ServerFrame::Sent(Sent { ids: ids.to_vec(), at: START })
+}
+
+pub fn refused(ids: &[MessageId], code: ErrorCode, retry_after: Option<Millis>) -> ServerFrame {
+    ServerFrame::Refused(Refused { ids: ids.to_vec(), code, retry_after })
+}
+
+pub fn deliver(from: u64, stream: u64, message: u64, body: &str) -> ServerFrame {
+    ServerFrame::Deliver(Deliver {
+        id: id(stream, message),
+        from: number(from),
+        device: TABLET,
+        at: START,
+        body: Body(body.into()),
+        after: None,
+    })
+}
+
+pub fn receipt(of: MessageId, from: u64, ids: &[MessageId], mark: Mark) -> ServerFrame {
+    let ids = ids.to_vec();
+    ServerFrame::Receipt(Receipted { id: of, from: number(from), ids, mark, at: START })
+}
+
+pub fn goaway(code: ErrorCode, retry_after: Option<Millis>) -> ServerFrame {
+    ServerFrame::Goaway(Goaway { code, retry_after })
+}
+
+pub fn drained() -> ServerFrame {
+    ServerFrame::Drained(Drained {})
+}
+
+pub fn key(byte: u8) -> StoreKey {
+    StoreKey { key: [byte; 32], salt: [7; 16] }
+}
+
+/// A directory for one test, removed at its end.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.0.join("store")
+    }
+
+    pub fn open(&self) -> Store {
+        Store::open(&self.file(), &key(1)).unwrap()
+    }
+
+    /// Everything in the directory, one file after the other.
+    pub fn bytes(&self) -> Vec<u8> {
+        let files = std::fs::read_dir(&self.0).unwrap();
+        files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
