@@ -307,6 +307,7 @@ fn a_socket_that_is_closing_is_no_socket_after_hibernation() {
     world.says(BOB, second, &[ack(ids(1, [1]))]);
     assert_eq!(sent(&world.hears(ALICE, alice)), ids(1, [1]));
     world.says(BOB, second, &[receipt(ALICE, id(5, 1), ids(1, [1]), Mark::Read)]);
+    world.wait(1000);
     assert!(sent(&world.hears(BOB, second)).contains(&id(5, 1)));
 }
 
