@@ -44,7 +44,12 @@ pub(crate) struct StoredEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     /// In memory, and on the sockets of all devices. To be committed at `until`.
-    Held { frame: ServerFrame, until: Millis },
+    Held {
+        frame: ServerFrame,
+        until: Millis,
+        /// The device that repeats this receipt until it hears that it is safe.
+        repeats: Option<DeviceId>,
+    },
     /// In the page at this position.
     Page(Position),
 }

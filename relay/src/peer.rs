@@ -21,11 +21,12 @@ pub struct PeerRequest {
 pub enum PeerItem {
     /// Take a message.
     Message(PeerMessage),
-    /// Messages of yours that were held are now committed.
+    /// Messages of yours that were held are now committed, or receipts of yours that were held are
+    /// with every device.
     Stored {
-        /// The device that sent them.
+        /// The device that made them.
         device: DeviceId,
-        /// Which messages.
+        /// Which messages or receipts.
         ids: Vec<MessageId>,
         /// When.
         at: Millis,
@@ -38,11 +39,17 @@ pub enum PeerItem {
         ids: Vec<MessageId>,
         /// When.
         at: Millis,
+        /// Whether they had been stored: then nobody asks again, and the news must be kept. If not,
+        /// the device hears `sent` and `delivered` in one batch, and asks again if that is lost.
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        stored: bool,
     },
     /// Somebody has read or played these messages of yours.
     Receipt {
         /// Made by the reading device.
         id: MessageId,
+        /// The reading device, which repeats it until it hears `sent`.
+        device: DeviceId,
         /// Which messages.
         ids: Vec<MessageId>,
         /// What became of them.

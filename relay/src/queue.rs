@@ -34,7 +34,12 @@ struct Page {
 pub(crate) struct Incoming {
     pub(crate) id: MessageId,
     pub(crate) from: PhoneNumber,
+    /// The device that sent the message; none for a receipt.
     pub(crate) device: Option<DeviceId>,
+    /// The device that made the receipt; none for a message.
+    pub(crate) repeats: Option<DeviceId>,
+    /// Whether it must be stored, because nobody asks for it again.
+    pub(crate) must_store: bool,
     pub(crate) frame: ServerFrame,
 }
 
@@ -118,6 +123,10 @@ impl Queue {
         self.entries.len() as u64
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -181,7 +190,7 @@ impl Queue {
                 waiting,
                 telling: false,
                 told: false,
-                place: Place::Held { frame: incoming.frame, until },
+                place: Place::Held { frame: incoming.frame, until, repeats: incoming.repeats },
             },
         );
     }
@@ -195,23 +204,25 @@ impl Queue {
         }
     }
 
-    /// Commits everything that is held, in order. Returns the positions.
+    /// Commits everything that is held, in order. Returns the positions, each with the device that
+    /// repeats it if it is a receipt.
     pub(crate) fn commit_held<S: Sql>(
         &mut self,
         sql: &S,
         expires_at: Millis,
-    ) -> Result<Vec<Position>, StorageError> {
-        let positions: Vec<_> = std::mem::take(&mut self.held).into_iter().collect();
-        let mut frames = Vec::with_capacity(positions.len());
-        for &position in &positions {
-            if let Some(Entry { place: Place::Held { frame, .. }, .. }) =
-                self.entries.get(&position)
-            {
+    ) -> Result<Vec<(Position, Option<DeviceId>)>, StorageError> {
+        let held = std::mem::take(&mut self.held);
+        let mut committed = Vec::with_capacity(held.len());
+        let mut frames = Vec::with_capacity(held.len());
+        for position in held {
+            let Some(entry) = self.entries.get(&position) else { continue };
+            if let Place::Held { frame, repeats, .. } = &entry.place {
+                committed.push((position, *repeats));
                 frames.push((position, frame_to_cbor(frame)));
             }
         }
         self.write_pages(sql, expires_at, frames)?;
-        Ok(positions)
+        Ok(committed)
     }
 
     /// Commits items that just came in. Returns their positions.
@@ -223,7 +234,7 @@ impl Queue {
         waiting: Slots,
     ) -> Result<Vec<Position>, StorageError> {
         let mut frames = Vec::with_capacity(incoming.len());
-        for Incoming { id, from, device, frame } in incoming {
+        for Incoming { id, from, device, frame, .. } in incoming {
             let position = self.new_position();
             self.by_id.insert((*id, position));
             let (id, from, device, place) = (*id, *from, *device, Place::Page(position));

@@ -6,6 +6,7 @@ use estafette_protocol::{
 };
 
 use super::Mailbox;
+use super::on_peer::{Delivered, News};
 use crate::effect::{Connect, Effect, Refusal, SocketId};
 use crate::entry::{Place, Position};
 use crate::lane::{Concern, LANE_ITEMS_MAX, LaneItem};
@@ -146,7 +147,7 @@ impl<S: Sql> Mailbox<S> {
             return self.refuse(device, id, refusal);
         }
         let Receipt { to, ids, mark, .. } = receipt;
-        let item = PeerItem::Receipt { id, ids, mark, at: now };
+        let item = PeerItem::Receipt { id, device, ids, mark, at: now };
         self.post(to, LaneItem { item, concern: Concern::Device { device, id } });
     }
 
@@ -199,12 +200,15 @@ impl<S: Sql> Mailbox<S> {
         let Some(session) = self.sessions.get(&socket) else { return Ok(()) };
         let (slot, through) = (session.slot, session.sent_through);
         let mut acknowledged = 0;
-        let mut told = Vec::new();
+        let mut news = News::default();
         for id in ack.ids {
             let positions: Vec<Position> = self.queue.positions_of(id).collect();
             for position in positions {
                 let Some(entry) = self.queue.entry_mut(position) else { continue };
-                let held = matches!(entry.place, Place::Held { .. });
+                let (held, repeats) = match entry.place {
+                    Place::Held { repeats, .. } => (true, repeats),
+                    Place::Page(_) => (false, None),
+                };
                 if !entry.waiting.contains(slot) || !(held || position <= through) {
                     continue;
                 }
@@ -214,17 +218,26 @@ impl<S: Sql> Mailbox<S> {
                 // What is held is safe only once every device has it.
                 if !entry.telling && (complete || !held) {
                     entry.telling = true;
-                    told.extend(entry.device.map(|device| (entry.from, device, id, position)));
+                    news.delivered.extend(entry.device.map(|device| Delivered {
+                        peer: entry.from,
+                        device,
+                        stored: !held,
+                        id,
+                        position,
+                    }));
                 }
-                if complete && (held || entry.is_done()) {
-                    self.queue.remove(position);
+                if complete {
+                    news.safe.extend(repeats.map(|device| (entry.from, device, id)));
+                    if held || entry.is_done() {
+                        self.queue.remove(position);
+                    }
                 }
             }
         }
         if let Some(session) = self.sessions.get_mut(&socket) {
             session.unacknowledged = session.unacknowledged.saturating_sub(acknowledged);
         }
-        self.tell_delivered(now, told);
+        self.spread(now, news);
         self.record()?;
         self.fill(socket)
     }

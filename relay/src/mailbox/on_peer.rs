@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use estafette_protocol::{
-    Deliver, DeviceId, ErrorCode, Mark, MessageId, Millis, PhoneNumber, Receipted, Refused, Sent,
-    ServerFrame, limits,
+    Deliver, DeviceId, ErrorCode, Fault, Mark, MessageId, Millis, PhoneNumber, Receipted, Refused,
+    Sent, ServerFrame, limits,
 };
 
 use super::Mailbox;
@@ -21,6 +21,15 @@ const RETRY: Millis = 1000;
 
 fn refused(code: ErrorCode) -> Verdict {
     Verdict::Refused { code, retry_after: None }
+}
+
+/// Whether a mailbox need not be told again: it was, or nobody is there to be told.
+fn is_final(verdict: Option<Verdict>) -> bool {
+    match verdict {
+        Some(Verdict::Refused { code, .. }) => code.fault() == Fault::Caller,
+        Some(Verdict::Stored | Verdict::Held | Verdict::Delivered) => true,
+        None => false,
+    }
 }
 
 /// A message or receipt of a call that was admitted, by its place among the verdicts.
@@ -68,35 +77,37 @@ impl<S: Sql> Mailbox<S> {
                 self.tell(device, &ServerFrame::Sent(Sent { ids, at }));
                 Verdict::Delivered
             }
-            PeerItem::Delivered { device, ids, at } => {
-                self.tell(device, &ServerFrame::Sent(Sent { ids: ids.clone(), at }));
-                let id = self.mint();
-                self.on_mark(
-                    from,
-                    Receipted { id, from, ids, mark: Mark::Delivered, at },
-                    index,
-                    admitted,
-                )
+            PeerItem::Delivered { device, ids, at, stored } => {
+                let sent = ServerFrame::Sent(Sent { ids: ids.clone(), at });
+                let receipt = Receipted { id: self.mint(), from, ids, mark: Mark::Delivered, at };
+                let verdict = self.on_mark(receipt, None, stored, index, admitted);
+                // A device that is told `sent` does not ask again: only together with the receipt.
+                if verdict == Verdict::Stored && !stored {
+                    self.tell(device, &sent);
+                }
+                verdict
             }
-            PeerItem::Receipt { id, ids, mark, at } => {
-                self.on_mark(from, Receipted { id, from, ids, mark, at }, index, admitted)
+            PeerItem::Receipt { id, device, ids, mark, at } => {
+                let receipt = Receipted { id, from, ids, mark, at };
+                self.on_mark(receipt, Some(device), false, index, admitted)
             }
         }
     }
 
     fn on_mark(
         &mut self,
-        from: PhoneNumber,
         receipt: Receipted,
+        repeats: Option<DeviceId>,
+        must_store: bool,
         index: usize,
         admitted: &mut Admitted,
     ) -> Verdict {
         if self.is_full(admitted) {
             return refused(ErrorCode::MailboxFull);
         }
-        let id = receipt.id;
+        let (id, from) = (receipt.id, receipt.from);
         let frame = ServerFrame::Receipt(receipt);
-        admitted.push((index, Incoming { id, from, device: None, frame }));
+        admitted.push((index, Incoming { id, from, device: None, repeats, must_store, frame }));
         Verdict::Stored
     }
 
@@ -121,7 +132,8 @@ impl<S: Sql> Mailbox<S> {
         self.streams.take(key, id.number);
         let PeerMessage { body, after, .. } = message;
         let frame = ServerFrame::Deliver(Deliver { id, from, device, at: now, body, after });
-        admitted.push((index, Incoming { id, from, device: Some(device), frame }));
+        let (device, repeats, must_store) = (Some(device), None, false);
+        admitted.push((index, Incoming { id, from, device, repeats, must_store, frame }));
         Verdict::Stored
     }
 
@@ -163,11 +175,9 @@ impl<S: Sql> Mailbox<S> {
         if admitted.is_empty() {
             return Ok(Verdict::Stored);
         }
-        let mut devices = Slots::default();
-        for device in &self.devices {
-            devices.insert(device.slot);
-        }
-        if self.can_hold(admitted.len()) {
+        let devices = self.slots();
+        let must_store = admitted.iter().any(|(_, incoming)| incoming.must_store);
+        if !must_store && self.can_hold(admitted.len()) {
             for (_, incoming) in admitted.iter() {
                 for (&socket, session) in &mut self.sessions {
                     self.outgoing.push(socket, session.encoding, &incoming.frame);
@@ -231,7 +241,7 @@ impl<S: Sql> Mailbox<S> {
             return Ok(());
         }
         let expires_at = now + self.config.message_life;
-        let positions = self.queue.commit_held(&self.sql, expires_at)?;
+        let committed = self.queue.commit_held(&self.sql, expires_at)?;
         self.want_alarm(expires_at);
         let through = self.queue.last();
         let sockets: Vec<SocketId> = self.sessions.keys().copied().collect();
@@ -241,44 +251,51 @@ impl<S: Sql> Mailbox<S> {
             }
             self.remember(socket);
         }
-        let mut all = Slots::default();
-        for device in &self.devices {
-            all.insert(device.slot);
-        }
-        let mut stored: BTreeMap<(PhoneNumber, DeviceId), Vec<MessageId>> = BTreeMap::new();
-        let mut delivered = Vec::new();
-        for position in positions {
+        let all = self.slots();
+        let mut news = News::default();
+        for (position, repeats) in committed {
             let Some(entry) = self.queue.entry_mut(position) else { continue };
+            let (peer, id) = (entry.from, entry.id);
+            news.safe.extend(repeats.map(|device| (peer, device, id)));
             let Some(device) = entry.device else { continue };
             if entry.waiting == all {
-                stored.entry((entry.from, device)).or_default().push(entry.id);
+                news.safe.push((peer, device, id));
             } else {
                 entry.telling = true;
-                delivered.push((entry.from, device, entry.id, position));
+                news.delivered.push(Delivered { peer, device, stored: true, id, position });
             }
         }
-        for ((peer, device), ids) in stored {
-            let item = PeerItem::Stored { device, ids, at: now };
-            self.post(peer, LaneItem { item, concern: Concern::Nobody });
-        }
-        self.tell_delivered(now, delivered);
+        self.spread(now, news);
         Ok(())
     }
 
-    /// Tells senders that a device has their messages, one item for each sending device.
-    pub(crate) fn tell_delivered(
-        &mut self,
-        now: Millis,
-        told: Vec<(PhoneNumber, DeviceId, MessageId, Position)>,
-    ) {
-        let mut senders: BTreeMap<_, (Vec<MessageId>, Vec<Position>)> = BTreeMap::new();
-        for (peer, device, id, position) in told {
-            let (ids, positions) = senders.entry((peer, device)).or_default();
+    fn slots(&self) -> Slots {
+        let mut slots = Slots::default();
+        for device in &self.devices {
+            slots.insert(device.slot);
+        }
+        slots
+    }
+
+    /// Tells the mailboxes of those who sent them what became of messages and receipts: one item for
+    /// each device and kind of news.
+    pub(crate) fn spread(&mut self, now: Millis, news: News) {
+        let mut safe: BTreeMap<_, Vec<MessageId>> = BTreeMap::new();
+        for (peer, device, id) in news.safe {
+            safe.entry((peer, device)).or_default().push(id);
+        }
+        for ((peer, device), ids) in safe {
+            let item = PeerItem::Stored { device, ids, at: now };
+            self.post(peer, LaneItem { item, concern: Concern::Nobody });
+        }
+        let mut delivered: BTreeMap<_, (Vec<MessageId>, Vec<Position>)> = BTreeMap::new();
+        for Delivered { peer, device, stored, id, position } in news.delivered {
+            let (ids, positions) = delivered.entry((peer, device, stored)).or_default();
             ids.push(id);
             positions.push(position);
         }
-        for ((peer, device), (ids, positions)) in senders {
-            let item = PeerItem::Delivered { device, ids, at: now };
+        for ((peer, device, stored), (ids, positions)) in delivered {
+            let item = PeerItem::Delivered { device, ids, at: now, stored };
             self.post(peer, LaneItem { item, concern: Concern::Told(positions) });
         }
     }
@@ -304,7 +321,7 @@ impl<S: Sql> Mailbox<S> {
             match concern {
                 Concern::Device { device, id } => replies.note(device, id, &item, verdict),
                 Concern::Told(positions) => self.on_told(now, peer, &item, &positions, verdict)?,
-                Concern::Owed(id) if verdict.is_some() => {
+                Concern::Owed(id) if is_final(verdict) => {
                     self.sql.run("DELETE FROM owed WHERE id = ?", &[id.into()])?;
                 }
                 Concern::Owed(_) | Concern::Nobody => {}
@@ -335,11 +352,13 @@ impl<S: Sql> Mailbox<S> {
         let id = self.mint();
         let receipt = Receipted { id, from: peer, ids: delivered, mark: Mark::Delivered, at };
         let frame = ServerFrame::Receipt(receipt);
-        let mut admitted = vec![(0, Incoming { id, from: peer, device: None, frame })];
-        self.admit_all(now, &mut admitted).map(drop)
+        let incoming =
+            Incoming { id, from: peer, device: None, repeats: None, must_store: false, frame };
+        self.admit_all(now, &mut vec![(0, incoming)]).map(drop)
     }
 
-    /// The sender's mailbox was told that a device has its messages; or it wasn't, and is owed that.
+    /// The sender's mailbox was told that a device has its messages; or it couldn't be, and is owed
+    /// that.
     fn on_told(
         &mut self,
         now: Millis,
@@ -358,7 +377,7 @@ impl<S: Sql> Mailbox<S> {
             }
         }
         // What was only held, its sender asks for again.
-        if stored && verdict.is_none() {
+        if stored && !is_final(verdict) {
             self.owe(now, peer, item)?;
         }
         Ok(())
@@ -387,6 +406,24 @@ impl<S: Sql> Mailbox<S> {
     }
 }
 
+/// What a step has found out about what others sent.
+#[derive(Default)]
+pub(crate) struct News {
+    /// Messages and receipts that their device need not repeat any more.
+    pub(crate) safe: Vec<(PhoneNumber, DeviceId, MessageId)>,
+    /// Messages that a device has.
+    pub(crate) delivered: Vec<Delivered>,
+}
+
+/// A message that a device has.
+pub(crate) struct Delivered {
+    pub(crate) peer: PhoneNumber,
+    pub(crate) device: DeviceId,
+    pub(crate) stored: bool,
+    pub(crate) id: MessageId,
+    pub(crate) position: Position,
+}
+
 /// What the devices that handed something over are to hear, gathered over one answer.
 #[derive(Default)]
 struct Replies {
@@ -400,12 +437,13 @@ impl Replies {
     fn note(&mut self, device: DeviceId, id: MessageId, item: &PeerItem, verdict: Option<Verdict>) {
         let is_message = matches!(item, PeerItem::Message(_));
         let refusal = match verdict {
-            Some(Verdict::Held) if is_message => return,
+            // `stored` or `delivered` follows in a call; if not, the device asks again.
+            Some(Verdict::Held) => return,
             Some(Verdict::Delivered) if is_message => {
                 self.delivered.push(id);
                 return self.sent.entry(device).or_default().push(id);
             }
-            Some(Verdict::Stored | Verdict::Held | Verdict::Delivered) => {
+            Some(Verdict::Stored | Verdict::Delivered) => {
                 return self.sent.entry(device).or_default().push(id);
             }
             Some(Verdict::Refused { code, retry_after }) => Refusal { code, retry_after },

@@ -10,7 +10,7 @@ pub struct Faults {
     pub hole: f64,
     /// A frame comes twice.
     pub duplicate: f64,
-    /// One frame vanishes, and the socket goes on.
+    /// One frame of a device vanishes, and the socket goes on; or an attempt to connect fails.
     pub drop: f64,
     /// A call is lost before it takes effect.
     pub call_lost: f64,

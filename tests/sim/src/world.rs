@@ -180,6 +180,7 @@ impl World {
                 if self.objects[from].generation == generation {
                     let peer = self.objects[to].number;
                     let answer = answer.map(|bytes| read_answer(&bytes));
+                    self.trace(|| format!("object {from} answered by {to}: {answer:?}"));
                     self.step(from, |mailbox, now| mailbox.on_answer(now, peer, answer));
                 }
             }
@@ -214,6 +215,13 @@ impl World {
     /// Something arrives at a device on a connection that it may have given up.
     fn at_device(&mut self, connection: usize, input: Input) {
         let Connection { device, open_at_device, .. } = self.connections[connection];
+        self.trace(|| match &input {
+            Input::Message(message) => {
+                let batch = Encoding::Cbor.decode_server(message);
+                format!("device {device} on {connection} ({open_at_device}): {batch:?}")
+            }
+            other => format!("device {device} on {connection} ({open_at_device}): {other:?}"),
+        });
         if open_at_device {
             if matches!(input, Input::Rejected { .. } | Input::Closed { .. }) {
                 self.connections[connection].open_at_device = false;
@@ -260,6 +268,10 @@ impl World {
             }
             News::Error(code) => {
                 let what = format!("device {device} is told of an error: {code:?}");
+                self.violation = Some(Violation::new(self.seed, what));
+            }
+            News::StoreFailed(error) => {
+                let what = format!("device {device}: {error}");
                 self.violation = Some(Violation::new(self.seed, what));
             }
             News::Connected { .. }
@@ -425,7 +437,8 @@ impl World {
         let Some(&(connection, _)) = self.objects[object].sockets.get(&socket) else { return };
         self.report.batches += 1;
         if self.chance(self.faults.drop) {
-            return;
+            // What TCP has lost it does not overtake: nothing comes after it.
+            self.connections[connection].down.hole = true;
         }
         if self.chance(self.faults.duplicate) {
             let message = message.clone();
@@ -468,6 +481,10 @@ impl World {
 
     fn at_object(&mut self, connection: usize, message: &WireMessage) {
         let Connection { object, socket, open_at_object, .. } = self.connections[connection];
+        self.trace(|| {
+            let batch = Encoding::Cbor.decode_client(message);
+            format!("object {object} on {connection} ({open_at_object}): {batch:?}")
+        });
         if let (true, Some(socket)) = (open_at_object, socket) {
             self.step(object, |mailbox, now| mailbox.on_message(now, socket, message));
         }
@@ -513,6 +530,7 @@ impl World {
 
     fn call(&mut self, call: Call) {
         let request = call.request();
+        self.trace(|| format!("object {} called: {request:?}", call.to));
         let answer = self.step_with(call.to, |mailbox, now| mailbox.on_call(now, request));
         if !call.answered {
             return;
