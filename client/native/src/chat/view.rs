@@ -16,6 +16,11 @@ use crate::text::{count, day, local, mark, printable, time};
 const MESSAGE_COLUMNS_MAX: usize = 72;
 /// The most rows that the text being written takes.
 const EDITOR_ROWS_MAX: usize = 8;
+/// What the keys do, in as many words as there is room for.
+const HINTS: [&str; 2] = [
+    "  Enter sends · Alt-Enter new line · PgUp/PgDn scroll · Ctrl-C leaves",
+    "  Enter sends · Ctrl-C leaves",
+];
 /// What stands before the text being written.
 const PROMPT: &str = "› ";
 
@@ -96,10 +101,10 @@ pub(crate) fn draw(frame: &mut Frame<'_>, model: &mut Model, now: Millis) {
     draw_editor(frame, &palette, editor, rows, cursor, model);
     let hint = match &model.notice {
         Some(notice) => Line::styled(format!("{}{notice}", " ".repeat(2)), palette.notice),
-        None => Line::styled(
-            "  Enter sends · Alt-Enter new line · PgUp/PgDn scroll · Ctrl-C leaves",
-            palette.faint,
-        ),
+        None => {
+            let hint = HINTS.iter().find(|hint| hint.width() <= width).copied();
+            Line::styled(hint.unwrap_or_default(), palette.faint)
+        }
     };
     frame.render_widget(hint, hints);
 }
@@ -171,6 +176,9 @@ fn draw_editor(
     model: &Model,
 ) {
     let height = usize::from(area.height);
+    if height == 0 {
+        return;
+    }
     let first = (cursor.0 + 1).saturating_sub(height);
     let mut lines = Vec::with_capacity(height);
     for (index, row) in rows.into_iter().enumerate().skip(first).take(height) {
