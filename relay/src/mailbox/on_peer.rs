@@ -258,9 +258,8 @@ impl<S: Sql> Mailbox<S> {
             let (peer, id) = (entry.from, entry.id);
             news.safe.extend(repeats.map(|device| (peer, device, id)));
             let Some(device) = entry.device else { continue };
-            if entry.waiting == all {
-                news.safe.push((peer, device, id));
-            } else {
+            news.safe.push((peer, device, id));
+            if entry.waiting != all {
                 entry.telling = true;
                 news.delivered.push(Delivered { peer, device, stored: true, id, position });
             }
