@@ -1,0 +1,393 @@
+//! What outlives a deploy, byte for byte. Nothing here may change; a new field may be added where a
+//! reader of the old bytes still finds all it needs, and then gets a line of its own.
+//!
+//! What breaks otherwise:
+//! - **calls between objects**: while a deploy is under way, old and new code call each other; a call
+//!   that the other end cannot read is answered by nobody, and its device repeats it in vain;
+//! - **what the front Worker asks of an account**: likewise, nobody can register or connect;
+//! - **the attachment of a socket**: hibernated sockets wake into new code; one that it cannot read is
+//!   open, and deaf;
+//! - **stored rows and tables**: what waits in a mailbox is lost, or the mailbox does not wake;
+//! - **the name of an object**: every account is empty.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use std::fmt::Write;
+
+use estafette_protocol::*;
+use estafette_relay::*;
+use support::*;
+
+const DEVICE: DeviceId = DeviceId(0x0102_0304_0506_0708);
+const STREAM: u64 = 0x1112_1314_1516_1718;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+/// Compares all at once, so that a failure shows every line as it would have to be.
+fn compare(pinned: &[&str], written: &[String]) {
+    let written: Vec<_> = written.iter().map(String::as_str).collect();
+    assert!(
+        pinned == written,
+        "not as pinned; written:\n{}",
+        written.iter().map(|line| format!("        \"{line}\",\n")).collect::<String>()
+    );
+}
+
+fn request(item: PeerItem) -> PeerRequest {
+    PeerRequest { from: number(ALICE), to: number(BOB), items: vec![item] }
+}
+
+#[test]
+fn calls_between_mailboxes() {
+    let (id, device, at) = (id(STREAM, 1), DEVICE, NOON);
+    let body = || Body(b"hi".to_vec());
+    let items = [
+        PeerItem::Message(PeerMessage { id, device, body: body(), chained: false, after: None }),
+        PeerItem::Message(PeerMessage { id, device, body: body(), chained: true, after: Some(0) }),
+        PeerItem::Stored { device, ids: vec![id], at },
+        PeerItem::Delivered { device, ids: vec![id], at, stored: false },
+        PeerItem::Delivered { device, ids: vec![id], at, stored: true },
+        PeerItem::Receipt { id, device, ids: vec![id], mark: Mark::Read, at },
+        PeerItem::Receipt { id, device, ids: vec![id], mark: Mark::Played, at },
+    ];
+    let pinned = PEER_REQUESTS;
+    compare(pinned, &items.clone().map(|item| hex(&request(item).encode())));
+    for (pinned, item) in pinned.iter().zip(items) {
+        assert_eq!(PeerRequest::decode(&bytes(pinned)), Some(request(item)));
+    }
+}
+
+#[test]
+fn answers_between_mailboxes() {
+    let refused = |code, retry_after| Verdict::Refused { code, retry_after };
+    let verdicts = [
+        Verdict::Stored,
+        Verdict::Held,
+        Verdict::Delivered,
+        refused(ErrorCode::MailboxFull, None),
+        refused(ErrorCode::RateLimited, Some(200)),
+    ];
+    let answer = |verdict| PeerAnswer { verdicts: vec![verdict], at: NOON };
+    let pinned = PEER_ANSWERS;
+    compare(pinned, &verdicts.map(|verdict| hex(&answer(verdict).encode())));
+    for (pinned, verdict) in pinned.iter().zip(verdicts) {
+        assert_eq!(PeerAnswer::decode(&bytes(pinned)), Some(answer(verdict)));
+    }
+}
+
+#[test]
+fn what_the_front_worker_asks_of_an_account() {
+    let device = DEVICE;
+    let requests = [
+        AccountRequest::Code { hash: [0xab; 32] },
+        AccountRequest::Register {
+            number: number(ALICE),
+            hash: [0xab; 32],
+            device,
+            name: "phone".into(),
+            identity_key: [0xcd; 32],
+        },
+        AccountRequest::Devices { device },
+        AccountRequest::Remove { device, target: DeviceId(9) },
+        AccountRequest::Renew { device },
+        AccountRequest::Usage { device },
+    ];
+    let pinned = ACCOUNT_REQUESTS;
+    compare(pinned, &requests.clone().map(|request| hex(&request.encode())));
+    for (pinned, request) in pinned.iter().zip(requests) {
+        assert_eq!(AccountRequest::decode(&bytes(pinned)), Some(request));
+    }
+}
+
+#[test]
+fn what_an_account_answers() {
+    let info = http::Device {
+        id: DEVICE,
+        name: "phone".into(),
+        registered_at: NOON,
+        connected: true,
+        current: false,
+    };
+    let usage =
+        http::Usage { requests: 1, rows_written: 2, socket_messages: 3, spent: 4, budget: 5 };
+    let answers = [
+        AccountAnswer::CodeTaken { resend_after: 30_000, expires_at: NOON },
+        AccountAnswer::Granted,
+        AccountAnswer::Devices(vec![info]),
+        AccountAnswer::Usage(usage),
+        AccountAnswer::Refused { code: ErrorCode::WrongCode, retry_after: None },
+        AccountAnswer::Refused { code: ErrorCode::RateLimited, retry_after: Some(1000) },
+    ];
+    let pinned = ACCOUNT_ANSWERS;
+    compare(pinned, &answers.clone().map(|answer| hex(&answer.encode())));
+    for (pinned, answer) in pinned.iter().zip(answers) {
+        assert_eq!(AccountAnswer::decode(&bytes(pinned)), Some(answer));
+    }
+}
+
+/// What a later version may add is read over.
+#[test]
+fn fields_of_a_later_version_are_ignored() {
+    let stored = bytes(PEER_ANSWERS[0]);
+    // A map of two becomes a map of three.
+    assert_eq!(stored[0], 0xa2);
+    let later = [&[0xa3], &stored[1..], b"\x63new\x81\x01"].concat();
+    assert_eq!(PeerAnswer::decode(&later), PeerAnswer::decode(&stored));
+    assert!(PeerAnswer::decode(&stored).is_some());
+}
+
+/// BOB's mailbox, with a socket of device DEVICE that was given what `frames` says.
+fn attachments(encoding: Encoding) -> [String; 3] {
+    let mut world = World::with(&[ALICE]);
+    world.register(BOB, DEVICE.0);
+    let bob = world.connect_as(BOB, DEVICE.0, encoding).unwrap();
+    let fresh = hex(&world.object(BOB).sockets[&bob].attachment);
+    let alice = world.connect(ALICE, 1);
+    world.says(ALICE, alice, &[send(BOB, STREAM, 1, false)]);
+    world.wait(1000);
+    let stored = hex(&world.object(BOB).sockets[&bob].attachment);
+    world.connect_as(BOB, DEVICE.0, encoding).unwrap();
+    let closed = hex(&world.object(BOB).sockets[&bob].attachment);
+    [fresh, stored, closed]
+}
+
+#[test]
+fn the_attachment_of_a_socket() {
+    let written = [attachments(Encoding::Cbor), attachments(Encoding::Json)].concat();
+    compare(ATTACHMENTS, &written);
+}
+
+#[test]
+fn sockets_with_pinned_attachments_wake() {
+    for (attachment, json) in [(ATTACHMENTS[0], false), (ATTACHMENTS[3], true)] {
+        let mut world = World::with(&[ALICE]);
+        world.register(BOB, DEVICE.0);
+        let encoding = if json { Encoding::Json } else { Encoding::Cbor };
+        let bob = world.connect_as(BOB, DEVICE.0, encoding).unwrap();
+        world.object(BOB).sockets.get_mut(&bob).unwrap().attachment = bytes(attachment);
+        world.hibernates(BOB);
+        let alice = world.connect(ALICE, 1);
+        world.hears(ALICE, alice);
+        world.says(ALICE, alice, &[send(BOB, STREAM, 1, false)]);
+        assert_eq!(world.hears(ALICE, alice), [], "held: it is known to be drained");
+        assert_eq!(world.receives(BOB, bob), ids(STREAM, [1]));
+    }
+}
+
+fn blob(world: &mut World, column: &str, table: &str) -> String {
+    let rows = world.query(BOB, &format!("SELECT {column} FROM {table}"));
+    match &rows[..] {
+        [row] => match &row[..] {
+            [Value::Blob(blob)] => hex(blob),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{} rows", other.len()),
+    }
+}
+
+#[test]
+fn stored_rows() {
+    let mut world = World::with(&[ALICE]);
+    world.now = NOON;
+    world.register(BOB, DEVICE.0);
+    let (from, device) = (number(ALICE), DEVICE);
+    let body = Body(b"hi".to_vec());
+    let (first, second) = (id(STREAM, 1), id(STREAM, 3));
+    let message = |id, after| {
+        let body = body.clone();
+        PeerItem::Message(PeerMessage { id, device, body, chained: after == Some(1), after })
+    };
+    let (mark, at) = (Mark::Read, NOON);
+    let read = PeerItem::Receipt { id: id(9, 1), device, ids: ids(7, [2]), mark, at };
+    world.calls(from.digits(), BOB, vec![message(first, None), message(second, Some(1)), read]);
+    let (entries, frames) =
+        (blob(&mut world, "entries", "page"), blob(&mut world, "frames", "page"));
+
+    world.unreachable = Some(ALICE);
+    let bob = world.connect(BOB, DEVICE.0);
+    world.says(BOB, bob, &[ack(vec![first])]);
+    compare(STORED, &[entries, frames, blob(&mut world, "items", "owed")]);
+}
+
+#[test]
+fn the_tables() {
+    let mut world = World::with(&[ALICE]);
+    let rows = world.query(ALICE, "SELECT sql FROM sqlite_master ORDER BY name");
+    let written = rows.iter().map(|row| match &row[..] {
+        [Value::Text(sql)] => sql.split_whitespace().collect::<Vec<_>>().join(" "),
+        other => panic!("{other:?}"),
+    });
+    let written: Vec<_> = written.collect();
+    if cfg!(feature = "rehearsal") {
+        assert_eq!(written.len(), TABLES.len());
+    } else {
+        compare(TABLES, &written);
+    }
+}
+
+#[test]
+fn the_name_of_an_object() {
+    // The front Worker and every mailbox find one by this text.
+    assert_eq!(number(ALICE).to_string(), "+33600000001");
+}
+
+/// A database as version 1 of the schema left it: BOB's, with two messages and a receipt that wait,
+/// a row that is owed, a code and a count.
+fn version_1(world: &mut World) {
+    for table in TABLES {
+        world.query(BOB, table);
+    }
+    let [entries, frames, owed] = STORED else { panic!() };
+    let device = hex(&DEVICE.to_bytes());
+    let later = NOON + limits::MESSAGE_LIFE;
+    for row in [
+        "schema VALUES (1, 1)".to_owned(),
+        format!("account VALUES (1, {BOB}, {NOON})"),
+        format!("device VALUES (0, x'{device}', 'phone', zeroblob(32), {NOON}, 4)"),
+        format!("code VALUES (1, zeroblob(32), 0, 0, 1, {NOON}, {NOON})"),
+        format!("page VALUES (5, {later}, x'{entries}', x'{frames}')"),
+        format!("owed VALUES (1, {ALICE}, {later}, x'{owed}')"),
+        format!("ledger VALUES (1, {}, 123456, 7, 8, 9)", NOON / 86_400_000),
+    ] {
+        world.query(BOB, &format!("INSERT INTO {row}"));
+    }
+    world.restarts(BOB);
+}
+
+#[test]
+fn a_database_of_version_1_wakes_and_loses_nothing() {
+    let mut world = World::with(&[ALICE]);
+    world.now = NOON;
+    let alice = world.connect(ALICE, 1);
+    version_1(&mut world);
+    assert_eq!(world.mailbox(BOB).waiting(), 3);
+    let usage = world.account(BOB, AccountRequest::Usage { device: DEVICE });
+    assert!(matches!(usage, AccountAnswer::Usage(usage) if usage.socket_messages == 9));
+
+    let bob = world.connect(BOB, DEVICE.0);
+    let heard = world.hears(BOB, bob);
+    assert_eq!(received(&heard), ids(STREAM, [1, 3]));
+    assert_eq!(receipt_ids(&heard), ids(9, [1]));
+    world.says(BOB, bob, &[ack([received(&heard), receipt_ids(&heard)].concat())]);
+    assert_eq!((world.mailbox(BOB).waiting(), world.count(BOB, "page")), (0, 0));
+    world.hears(ALICE, alice);
+    world.alarm_fires(BOB);
+    world.wait(1000);
+    assert_eq!(delivered(&world.hears(ALICE, alice)), ids(STREAM, [1]), "what was owed");
+    assert_eq!(world.count(BOB, "owed"), 0);
+
+    let version = if cfg!(feature = "rehearsal") { 2 } else { 1 };
+    assert_eq!(world.query(BOB, "SELECT version FROM schema"), [[Value::Integer(version)]]);
+    #[cfg(feature = "rehearsal")]
+    assert_eq!(world.query(BOB, "SELECT rehearsed FROM device"), [[Value::Integer(0)]]);
+}
+
+#[test]
+fn sockets_survive_the_migration() {
+    let mut world = World::with(&[ALICE]);
+    world.now = NOON;
+    version_1(&mut world);
+    let bob = world.connect(BOB, DEVICE.0);
+    world.hears(BOB, bob);
+    // As the earlier version leaves it: the socket open, the database at version 1.
+    #[cfg(feature = "rehearsal")]
+    for undo in ["ALTER TABLE device DROP COLUMN rehearsed", "UPDATE schema SET version = 1"] {
+        world.query(BOB, undo);
+    }
+    world.hibernates(BOB);
+    assert!(world.is_open(BOB, bob));
+    world.says(BOB, bob, &[ack([ids(STREAM, [1, 3]), ids(9, [1])].concat())]);
+    assert_eq!(world.mailbox(BOB).waiting(), 0);
+}
+
+#[test]
+fn a_database_of_a_later_version_is_read_as_it_is() {
+    let mut world = World::with(&[ALICE]);
+    world.now = NOON;
+    version_1(&mut world);
+    for later in [
+        "ALTER TABLE device ADD COLUMN later INTEGER NOT NULL DEFAULT 7",
+        "CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT",
+        "UPDATE schema SET version = 99",
+    ] {
+        world.query(BOB, later);
+    }
+    world.restarts(BOB);
+    let bob = world.connect(BOB, DEVICE.0);
+    assert_eq!(world.receives(BOB, bob), ids(STREAM, [1, 3]));
+    assert_eq!(world.query(BOB, "SELECT version FROM schema"), [[Value::Integer(99)]]);
+    assert_eq!(world.query(BOB, "SELECT later FROM device"), [[Value::Integer(7)]]);
+}
+
+const PEER_REQUESTS: &[&str] = &[
+    "a36466726f6d1b00000007d2b7500162746f1b00000007d2b75002656974656d7381a1676d657373616765a362696450111213141516171800000000000000016664657669636548010203040506070864626f6479426869",
+    "a36466726f6d1b00000007d2b7500162746f1b00000007d2b75002656974656d7381a1676d657373616765a562696450111213141516171800000000000000016664657669636548010203040506070864626f647942686967636861696e6564f565616674657200",
+    "a36466726f6d1b00000007d2b7500162746f1b00000007d2b75002656974656d7381a16673746f726564a366646576696365480102030405060708636964738150111213141516171800000000000000016261741b000001a3185c5000",
+    "a36466726f6d1b00000007d2b7500162746f1b00000007d2b75002656974656d7381a16964656c697665726564a366646576696365480102030405060708636964738150111213141516171800000000000000016261741b000001a3185c5000",
+    "a36466726f6d1b00000007d2b7500162746f1b00000007d2b75002656974656d7381a16964656c697665726564a466646576696365480102030405060708636964738150111213141516171800000000000000016261741b000001a3185c50006673746f726564f5",
+    "a36466726f6d1b00000007d2b7500162746f1b00000007d2b75002656974656d7381a16772656365697074a562696450111213141516171800000000000000016664657669636548010203040506070863696473815011121314151617180000000000000001646d61726b64726561646261741b000001a3185c5000",
+    "a36466726f6d1b00000007d2b7500162746f1b00000007d2b75002656974656d7381a16772656365697074a562696450111213141516171800000000000000016664657669636548010203040506070863696473815011121314151617180000000000000001646d61726b66706c617965646261741b000001a3185c5000",
+];
+
+const PEER_ANSWERS: &[&str] = &[
+    "a2687665726469637473816673746f7265646261741b000001a3185c5000",
+    "a2687665726469637473816468656c646261741b000001a3185c5000",
+    "a2687665726469637473816964656c6976657265646261741b000001a3185c5000",
+    "a268766572646963747381a16772656675736564a264636f64656c6d61696c626f785f66756c6c6b72657472795f6166746572f66261741b000001a3185c5000",
+    "a268766572646963747381a16772656675736564a264636f64656c726174655f6c696d697465646b72657472795f616674657218c86261741b000001a3185c5000",
+];
+
+const ACCOUNT_REQUESTS: &[&str] = &[
+    "a164636f6465a16468617368982018ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab",
+    "a1687265676973746572a5666e756d6265721b00000007d2b750016468617368982018ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab66646576696365480102030405060708646e616d656570686f6e656c6964656e746974795f6b6579982018cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd",
+    "a16764657669636573a166646576696365480102030405060708",
+    "a16672656d6f7665a26664657669636548010203040506070866746172676574480000000000000009",
+    "a16572656e6577a166646576696365480102030405060708",
+    "a1657573616765a166646576696365480102030405060708",
+];
+
+const ACCOUNT_ANSWERS: &[&str] = &[
+    "a16a636f64655f74616b656ea26c726573656e645f61667465721975306a657870697265735f61741b000001a3185c5000",
+    "676772616e746564",
+    "a1676465766963657381a5626964480102030405060708646e616d656570686f6e656d726567697374657265645f61741b000001a3185c500069636f6e6e6563746564f56763757272656e74f4",
+    "a1657573616765a5687265717565737473016c726f77735f7772697474656e026f736f636b65745f6d6573736167657303657370656e74046662756467657405",
+    "a16772656675736564a264636f64656a77726f6e675f636f64656b72657472795f6166746572f6",
+    "a16772656675736564a264636f64656c726174655f6c696d697465646b72657472795f61667465721903e8",
+];
+
+/// In CBOR, then in JSON: fresh, with something stored, closed by the server.
+const ATTACHMENTS: &[&str] = &[
+    "a56173016164480102030405060708616af46174006165f5",
+    "a56173016164480102030405060708616af46174016165f5",
+    "a66173016164480102030405060708616af46174016165f56163f5",
+    "a56173016164480102030405060708616af56174006165f5",
+    "a56173016164480102030405060708616af56174016165f5",
+    "a66173016164480102030405060708616af56174016165f56163f5",
+];
+
+/// `page.entries`, `page.frames`, `owed.items`.
+const STORED: &[&str] = &[
+    "83a4666f66667365740062696450111213141516171800000000000000016466726f6d1b00000007d2b7500166646576696365480102030405060708a4666f66667365740162696450111213141516171800000000000000036466726f6d1b00000007d2b7500166646576696365480102030405060708a4666f66667365740262696450000000000000000900000000000000016466726f6d1b00000007d2b7500166646576696365f6",
+    "a16764656c69766572a562696450111213141516171800000000000000016466726f6d1b00000007d2b75001666465766963654801020304050607086261741b000001a318933e8064626f6479426869a16764656c69766572a662696450111213141516171800000000000000036466726f6d1b00000007d2b75001666465766963654801020304050607086261741b000001a318933e8064626f647942686965616674657201a16772656365697074a562696450000000000000000900000000000000016466726f6d1b00000007d2b7500163696473815000000000000000070000000000000002646d61726b64726561646261741b000001a3185c5000",
+    "a16964656c697665726564a466646576696365480102030405060708636964738150111213141516171800000000000000016261741b000001a318933e806673746f726564f5",
+];
+
+const TABLES: &[&str] = &[
+    "CREATE TABLE account ( id INTEGER PRIMARY KEY, number INTEGER NOT NULL, registered_at INTEGER NOT NULL ) STRICT",
+    "CREATE TABLE code ( id INTEGER PRIMARY KEY, hash BLOB NOT NULL, expires_at INTEGER NOT NULL, tries INTEGER NOT NULL, sent INTEGER NOT NULL, first_sent_at INTEGER NOT NULL, last_sent_at INTEGER NOT NULL ) STRICT",
+    "CREATE TABLE device ( slot INTEGER PRIMARY KEY, device BLOB NOT NULL, name TEXT NOT NULL, identity_key BLOB NOT NULL, registered_at INTEGER NOT NULL, cursor INTEGER NOT NULL ) STRICT",
+    "CREATE TABLE ledger ( id INTEGER PRIMARY KEY, day INTEGER NOT NULL, spent INTEGER NOT NULL, requests INTEGER NOT NULL, rows_written INTEGER NOT NULL, socket_messages INTEGER NOT NULL ) STRICT",
+    "CREATE TABLE owed ( id INTEGER PRIMARY KEY, peer INTEGER NOT NULL, expires_at INTEGER NOT NULL, items BLOB NOT NULL ) STRICT",
+    "CREATE TABLE page ( position INTEGER PRIMARY KEY, expires_at INTEGER NOT NULL, entries BLOB NOT NULL, frames BLOB NOT NULL ) STRICT",
+    "CREATE TABLE schema (id INTEGER PRIMARY KEY, version INTEGER NOT NULL) STRICT",
+];
