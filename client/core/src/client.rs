@@ -85,6 +85,8 @@ pub struct Client {
     /// Attempts to connect since the server's last greeting.
     attempts: u32,
     signed_out: bool,
+    /// Another socket of this device took over, not long ago.
+    replaced: Option<Timer>,
     outbox: Outbox,
     receipts: Receipts,
     /// What is in the store and was not acknowledged on this connection.
@@ -141,6 +143,7 @@ impl Client {
             link: Link::Waiting(Timer::after(now, 0)),
             attempts: 0,
             signed_out: false,
+            replaced: None,
             outbox,
             receipts,
             acks: Vec::new(),

@@ -126,9 +126,14 @@ fn a_removed_device_stops_for_good() {
 }
 
 #[test]
-fn a_replaced_device_waits_to_be_asked() {
+fn a_device_that_is_replaced_twice_waits_to_be_asked() {
     for by_frame in [true, false] {
         let mut phone = Phone::connected();
+        let said = phone.input(closed(4002));
+        assert!(matches!(said.events[..], [Event::Disconnected { retry_at: Some(_) }]), "{said:?}");
+        assert!(retry_in(&phone) >= 30 * SECOND);
+        phone.pass(2 * 60 * SECOND);
+        phone.connects();
         let said = if by_frame {
             phone.hears(vec![goaway(ErrorCode::Replaced, None)])
         } else {

@@ -8,7 +8,7 @@ use estafette_protocol::{ErrorCode, Fault, Goaway, Hello, Millis};
 
 use super::Client;
 use super::retry::RETRY_AFTER_MAX;
-use crate::clock::{Timer, doubled};
+use crate::clock::{Timer, doubled, take_due};
 use crate::{Effect, Event, Input, StoreError};
 
 /// The close codes of the server that say more than "try again".
@@ -16,6 +16,10 @@ const CLOSE_DEVICE_REMOVED: u16 = 4001;
 const CLOSE_REPLACED: u16 = 4002;
 /// The least wait after an error that the next connection is likely to meet again.
 const FAULT_WAIT: Millis = 5000;
+/// The least wait after another socket took over.
+const REPLACED_WAIT: Millis = 30_000;
+/// How soon a second take-over is another program's.
+const REPLACED_AGAIN: Millis = 10 * 60 * 1000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Link {
@@ -60,7 +64,8 @@ impl Client {
         self.clock.compare(now, hello.now);
         self.attempts = 0;
         self.link = Link::Ready { silence: Timer::after(now, self.config.quiet), pinged: false };
-        self.housekeeping = Some(Timer::after(now, 0));
+        // It reads the whole store: not on each connection of a bad network.
+        self.housekeeping.get_or_insert(Timer::after(now, 0));
         self.tell(Event::Connected { waiting: hello.waiting });
     }
 
@@ -73,17 +78,25 @@ impl Client {
     fn turned_away(&mut self, now: Millis, code: ErrorCode, retry_after: Option<Millis>) {
         match code {
             _ if is_signed_out(code) => self.sign_out(code),
-            ErrorCode::Replaced => {
-                self.unlink(Link::Off);
-                self.tell(Event::Error(code));
-                self.tell(Event::Disconnected { retry_at: None });
-            }
+            ErrorCode::Replaced => self.replaced(now),
             _ => {
                 self.tell(Event::Error(code));
                 let unasked = if code.fault() == Fault::Server { 0 } else { FAULT_WAIT };
                 self.lost(now, retry_after.unwrap_or(unasked).min(RETRY_AFTER_MAX));
             }
         }
+    }
+
+    /// Another socket of this device took over. Once, it may be one of this client's own that was
+    /// given up and arrived late; a second time soon after, it is another program.
+    fn replaced(&mut self, now: Millis) {
+        if take_due(&mut self.replaced, now) || self.replaced.is_none() {
+            self.replaced = Some(Timer::after(now, REPLACED_AGAIN));
+            return self.lost(now, REPLACED_WAIT);
+        }
+        self.unlink(Link::Off);
+        self.tell(Event::Error(ErrorCode::Replaced));
+        self.tell(Event::Disconnected { retry_at: None });
     }
 
     /// This device may not connect any more.

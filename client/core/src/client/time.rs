@@ -90,17 +90,19 @@ impl Client {
         self.outbox.on_time(now);
         self.receipts.on_time(now);
         if self.is_connected() && take_due(&mut self.housekeeping, now) {
-            self.housekeeping = Some(Timer::after(now, HOUSEKEEPING));
-            if let Err(error) = self.keep_house() {
-                self.tell(Event::StoreFailed(error));
+            // With no time to trust, the next greeting will ask for it.
+            if let Some(time) = self.clock.trusted() {
+                self.housekeeping = Some(Timer::after(now, HOUSEKEEPING));
+                if let Err(error) = self.keep_house(time) {
+                    self.tell(Event::StoreFailed(error));
+                }
             }
         }
         self.flush(now)
     }
 
-    /// Forgets what is old, and gives up what was not taken for too long, if the time is known.
-    fn keep_house(&mut self) -> Result<(), StoreError> {
-        let Some(time) = self.clock.trusted() else { return Ok(()) };
+    /// Forgets what is old, and gives up what was not taken for too long, by trusted time.
+    fn keep_house(&mut self, time: Millis) -> Result<(), StoreError> {
         let offset = self.clock.offset();
         let noted = self.store.setting(Setting::ClockOffset)?.unwrap_or(0);
         if offset.abs_diff(noted) > OFFSET_NOTED {
