@@ -53,14 +53,15 @@ impl Object {
         now.saturating_add_signed(self.skew)
     }
 
-    /// Runs a step of the mailbox, which is woken if need be. `None`: it crashed.
+    /// Runs a step of the mailbox, which is woken if need be. If it crashed, what came of the step
+    /// is an error, and only if it was committed.
     pub(crate) fn step<T>(
         &mut self,
         now: Millis,
         seed: u64,
         fate: Fate,
         step: impl FnOnce(&mut Mailbox<Native>, Millis) -> Result<T, StorageError>,
-    ) -> Option<T> {
+    ) -> Result<T, Option<T>> {
         let clock = self.clock(now);
         if let Some(sql) = self.asleep.take() {
             let sockets = self.sockets.values().map(|(_, attachment)| attachment.clone()).collect();
@@ -74,17 +75,17 @@ impl Object {
         match fate {
             Fate::Done => {
                 mailbox.sql().execute("RELEASE step").unwrap();
-                Some(result)
+                Ok(result)
             }
             Fate::CrashBeforeCommit => {
                 mailbox.sql().execute("ROLLBACK TO step; RELEASE step").unwrap();
                 self.sleep();
-                None
+                Err(None)
             }
             Fate::CrashAfterCommit => {
                 mailbox.sql().execute("RELEASE step").unwrap();
                 self.sleep();
-                None
+                Err(Some(result))
             }
         }
     }
@@ -110,6 +111,13 @@ impl Object {
         let tables = sql.run("SELECT 1 FROM sqlite_master WHERE name = 'page'", &[]).unwrap();
         let query = "SELECT position FROM page UNION ALL SELECT id FROM owed";
         tables.is_empty() || sql.run(query, &[]).unwrap().is_empty()
+    }
+
+    /// What is in its tables, for a violation's text.
+    pub(crate) fn contents(&mut self) -> String {
+        let queries = ["SELECT position FROM page", "SELECT id, peer, expires_at FROM owed"];
+        let sql = self.database();
+        format!("{:?}", queries.map(|query| sql.run(query, &[]).ok()))
     }
 
     /// Something done to the database before anybody uses it.

@@ -54,7 +54,7 @@ impl World {
             let answer = object.step(self.now, 1, crate::object::Fate::Done, |mailbox, now| {
                 mailbox.on_account(now, request)
             });
-            assert!(!matches!(answer, Some((AccountAnswer::Refused { .. }, _)) | None));
+            assert!(!matches!(answer, Ok((AccountAnswer::Refused { .. }, _)) | Err(_)));
         }
         for slot in 1..devices {
             // Linking comes later; a mailbox serves several devices already.
@@ -114,11 +114,12 @@ impl World {
         self.violation.take().map_or(Ok(()), Err)
     }
 
-    fn unrest(&self) -> String {
+    fn unrest(&mut self) -> String {
         let devices = self.devices.iter().map(|device| device.reader().pending());
-        let objects = self.objects.iter().map(Object::is_empty);
-        let (devices, objects): (Vec<_>, Vec<_>) = (devices.collect(), objects.collect());
-        format!("devices {devices:?}, objects empty {objects:?}")
+        let devices: Vec<_> = devices.collect();
+        let objects = self.objects.iter_mut().filter(|object| !object.is_empty());
+        let objects: Vec<_> = objects.map(Object::contents).collect();
+        format!("devices {devices:?}, objects {objects:?}")
     }
 
     /// A user writes one message, or several at once.

@@ -386,12 +386,21 @@ impl World {
         };
         let seed = self.rng.u64(..);
         let result = self.objects[object].step(self.now, seed, fate, step);
-        let Some((value, effects)) = result else {
-            self.trace(|| format!("object {object}: {fate:?}"));
-            if self.rng.bool() {
-                self.close_all(object);
+        let (value, effects) = match result {
+            Ok(done) => done,
+            Err(committed) => {
+                self.trace(|| format!("object {object}: {fate:?}"));
+                // The alarm is stored with the rows, in the same commit.
+                for effect in committed.into_iter().flat_map(|(_, effects)| effects) {
+                    if let Effect::Alarm(at) = effect {
+                        self.set_alarm(object, at);
+                    }
+                }
+                if self.rng.bool() {
+                    self.close_all(object);
+                }
+                return None;
             }
-            return None;
         };
         for effect in effects {
             self.perform(object, effect);
