@@ -115,7 +115,7 @@ impl<S: Sql> Mailbox<S> {
         now: Millis,
         request: AccountRequest,
     ) -> Result<(AccountAnswer, Vec<Effect>), StorageError> {
-        self.ledger.request(true);
+        self.ledger.request(now, true);
         let answer = match request {
             AccountRequest::Code { hash } => self.on_code(now, hash)?,
             AccountRequest::Register { number, hash, device, name, identity_key } => {

@@ -29,7 +29,10 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn load<S: Sql>(sql: &S) -> Result<Self, StorageError> {
         let query = "SELECT day, spent, requests, rows_written, socket_messages FROM ledger";
-        let Some(row) = sql.run(query, &[])?.pop() else { return Ok(Self::default()) };
+        let rows_seen = sql.rows_written();
+        let Some(row) = sql.run(query, &[])?.pop() else {
+            return Ok(Self { rows_seen, ..Self::default() });
+        };
         let mut columns = Columns::of(row);
         let (day, spent) = (columns.integer()?, columns.integer()?);
         let usage = Usage {
@@ -39,16 +42,19 @@ impl Ledger {
             spent,
             budget: 0,
         };
-        Ok(Self { day, usage, written: spent, rows_seen: sql.rows_written() })
+        Ok(Self { day, usage, written: spent, rows_seen })
     }
 
     /// A request came in that others pay for, or that costs the account itself.
-    pub(crate) fn request(&mut self, own: bool) {
+    pub(crate) fn request(&mut self, now: Millis, own: bool) {
+        self.turn(now);
         self.usage.requests += 1;
         self.usage.spent += if own { REQUEST } else { 0 };
     }
 
-    pub(crate) fn socket_message(&mut self) {
+    /// A device said something.
+    pub(crate) fn socket_message(&mut self, now: Millis) {
+        self.turn(now);
         self.usage.socket_messages += 1;
         self.usage.spent += SOCKET_MESSAGE;
     }

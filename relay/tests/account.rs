@@ -326,3 +326,15 @@ fn usage_is_what_the_day_has_cost() {
     let next = world.usage(ALICE);
     assert_eq!((next.requests, next.spent, next.socket_messages), (1, 150, 0), "a new day");
 }
+
+#[test]
+fn the_event_that_wakes_a_mailbox_is_counted() {
+    let mut world = World::with(&[ALICE]);
+    let alice = world.connect(ALICE, 1);
+    world.hibernates(ALICE);
+    let woken = world.usage(ALICE);
+    assert_eq!((woken.requests, woken.spent), (1, 150));
+    world.hibernates(ALICE);
+    world.says(ALICE, alice, &[ack(ids(1, [1]))]);
+    assert_eq!(world.usage(ALICE).socket_messages, 1);
+}

@@ -27,7 +27,7 @@ impl<S: Sql> Mailbox<S> {
     /// A device asks for a socket. On success the shell accepts it under the id given, and then
     /// carries out the effects.
     pub fn on_connect(&mut self, now: Millis, connect: Connect) -> Result<Opened, StorageError> {
-        self.ledger.request(true);
+        self.ledger.request(now, true);
         let known = self.account == Some(connect.account);
         let Some(slot) = self.device(connect.device).map(|device| device.slot).filter(|_| known)
         else {
@@ -67,7 +67,7 @@ impl<S: Sql> Mailbox<S> {
         socket: SocketId,
         message: &WireMessage,
     ) -> Result<Vec<Effect>, StorageError> {
-        self.ledger.socket_message();
+        self.ledger.socket_message(now);
         let Some(session) = self.sessions.get_mut(&socket) else { return self.finish(now) };
         let (device, encoding) = (session.device, session.encoding);
         if session.batches.take(now, BATCH_BURST, BATCHES_PER_SECOND).is_err() {

@@ -42,7 +42,7 @@ impl<S: Sql> Mailbox<S> {
         now: Millis,
         request: PeerRequest,
     ) -> Result<(PeerAnswer, Vec<Effect>), StorageError> {
-        self.ledger.request(false);
+        self.ledger.request(now, false);
         if self.account != Some(request.to) {
             let verdict = refused(ErrorCode::Unregistered);
             let verdicts = vec![verdict; request.items.len()];

@@ -31,7 +31,7 @@ impl<S: Sql> Mailbox<S> {
 
     /// The alarm went off.
     pub fn on_alarm(&mut self, now: Millis) -> Result<Vec<Effect>, StorageError> {
-        self.ledger.request(true);
+        self.ledger.request(now, true);
         self.alarm_fired();
         if self.account.is_none() {
             self.forget_code(now)?;
