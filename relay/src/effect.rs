@@ -45,7 +45,8 @@ pub enum Effect {
     /// Call [`crate::Mailbox::on_timer`] after so many milliseconds, in place of any earlier timer;
     /// `None`: never. In memory only.
     Timer(Option<Millis>),
-    /// Set the object's alarm to this time, in place of any earlier one.
+    /// Set the object's alarm to this time, in place of any earlier one, in the same commit as the
+    /// writes of the step.
     Alarm(Millis),
     /// Delete all that is stored, and the alarm. Nothing follows.
     Forget,

@@ -62,8 +62,8 @@ pub struct Mailbox<S> {
     seed: u64,
     minted: u64,
     last_socket: u32,
-    /// Sockets were open when the mailbox woke: what the last step before wanted to put on them may
-    /// not have left.
+    /// The mailbox woke with something in it: what the last step before wanted to put on sockets, or
+    /// to delete, may not have come to pass.
     resuming: bool,
     timer: Option<Millis>,
     alarm: Option<Millis>,
@@ -137,7 +137,7 @@ impl<S: Sql> Mailbox<S> {
             session.unacknowledged = self.queue.unacknowledged(session.slot, session.sent_through);
             self.sessions.insert(SocketId(attachment.socket), session);
         }
-        self.resuming = !self.sessions.is_empty() && !self.queue.is_empty();
+        self.resuming = !self.queue.is_empty();
         Ok(())
     }
 
@@ -231,6 +231,7 @@ impl<S: Sql> Mailbox<S> {
     /// Ends a step: what is to be told goes out, calls depart, the timer is set, the bill counted.
     pub(crate) fn finish(&mut self, now: Millis) -> Result<Vec<Effect>, StorageError> {
         if std::mem::take(&mut self.resuming) {
+            self.record()?;
             for socket in self.sessions.keys().copied().collect::<Vec<_>>() {
                 self.fill(socket)?;
             }

@@ -124,7 +124,7 @@ impl Queue {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.pages.is_empty()
     }
 
     pub(crate) fn bytes(&self) -> u64 {
