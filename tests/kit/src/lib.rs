@@ -6,10 +6,12 @@
 
 mod bundle;
 mod directory;
+mod runner;
 mod runtime;
 mod sms;
 
 pub use bundle::{build_bundle, build_worker, workspace_root};
 pub use directory::TempDir;
-pub use runtime::{LogLine, Options, Runtime, random_secret};
+pub use runner::LogLine;
+pub use runtime::{Options, Runtime, random_secret};
 pub use sms::{Behaviour, Sms, SmsGateway};
