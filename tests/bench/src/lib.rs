@@ -5,7 +5,9 @@
 //! The driver runs beside the server on the same cores and is therefore kept cheap: one task a
 //! connection, stanzas and frames built from prepared parts, no parsing beyond what is answered.
 
+mod connections;
 pub mod ejabberd;
+pub mod estafette;
 pub mod measure;
 pub mod process;
 pub mod report;

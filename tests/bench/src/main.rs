@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::bail;
 use clap::{Parser, ValueEnum};
 use estafette_bench::ejabberd;
-use estafette_bench::report::{self, Plan};
+use estafette_bench::estafette::bill;
+use estafette_bench::report::{self, Plan, Report};
 use estafette_bench::target::Kind;
 use estafette_bench::texts::Texts;
 use estafette_bench::workload::Name;
@@ -24,8 +24,8 @@ struct Arguments {
     #[arg(long, value_enum)]
     against: Option<Peer>,
 
-    /// Only count what is billed
-    #[arg(long, conflicts_with = "against")]
+    /// Only count what is billed; fails when a message costs more than it may
+    #[arg(long, conflicts_with_all = ["against", "workloads", "rounds", "quick"])]
     bill: bool,
 
     /// Short runs: the shape of every workload, not its length
@@ -59,7 +59,11 @@ fn main() -> ExitCode {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(arguments))) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("bench: a figure is over its limit");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             eprintln!("bench: {error:#}");
             ExitCode::FAILURE
@@ -67,34 +71,30 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let targets: Vec<_> = arguments
-        .against
-        .into_iter()
-        .map(|Peer::Ejabberd| {
-            Kind::Ejabberd(ejabberd::Options {
-                stream_management: !arguments.without_stream_management,
-            })
-        })
-        .collect();
-    if arguments.bill || targets.is_empty() {
-        bail!("Estafette itself cannot be measured yet; try --against ejabberd");
+/// Whether every figure is within its limit.
+async fn run(arguments: Arguments) -> anyhow::Result<bool> {
+    let mut targets = vec![Kind::Estafette];
+    if let Some(Peer::Ejabberd) = arguments.against {
+        let stream_management = !arguments.without_stream_management;
+        targets.push(Kind::Ejabberd(ejabberd::Options { stream_management }));
     }
     for target in &targets {
         target.check()?;
     }
     let texts = Arc::new(Texts::load(arguments.messages.as_deref())?);
     eprintln!("{} texts, from {}", texts.lines().len(), texts.origin());
+    let mut report = Report::new(arguments.json);
+    if arguments.bill {
+        for (path, measured) in bill::run(&texts).await? {
+            report.print(path, &measured)?;
+        }
+        return Ok(report.is_within_limits());
+    }
     let mut workloads = arguments.workloads;
     if workloads.is_empty() {
         workloads.extend(Name::ALL);
     }
-    let plan = Plan {
-        workloads,
-        targets,
-        rounds: arguments.rounds,
-        quick: arguments.quick,
-        json: arguments.json,
-    };
-    report::run(&plan, &texts).await
+    let plan = Plan { workloads, targets, rounds: arguments.rounds, quick: arguments.quick };
+    report::run(&plan, &texts, &mut report).await?;
+    Ok(report.is_within_limits())
 }

@@ -1,6 +1,7 @@
 //! Figures: what a run found, and how several runs become one.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -14,6 +15,16 @@ pub struct Figure {
     pub value: f64,
     /// Of what, such as `µs`.
     pub unit: &'static str,
+    /// What it may be at the most, where that is promised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<f64>,
+}
+
+impl Figure {
+    /// Whether it is over its limit, to the two decimals that are printed.
+    pub fn is_over(&self) -> bool {
+        self.limit.is_some_and(|limit| self.value >= limit + 0.005)
+    }
 }
 
 /// What one run of one workload on one target found.
@@ -26,7 +37,23 @@ pub struct Measurement {
 impl Measurement {
     /// Adds a figure.
     pub fn push(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
-        self.figures.push(Figure { name: name.into(), value, unit });
+        self.figures.push(Figure { name: name.into(), value, unit, limit: None });
+    }
+
+    /// Adds a figure that may be at most `limit`.
+    pub fn push_limited(
+        &mut self,
+        name: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+        limit: f64,
+    ) {
+        self.figures.push(Figure { name: name.into(), value, unit, limit: Some(limit) });
+    }
+
+    /// The value of a figure.
+    pub fn value(&self, name: &str) -> Option<f64> {
+        self.figures.iter().find(|figure| figure.name == name).map(|figure| figure.value)
     }
 
     /// Adds the server's CPU time for each of `count` operations, as `{name}` in µs.
@@ -46,6 +73,15 @@ impl Measurement {
                 self.push(format!("{name}_p{percent}"), nanos as f64 / 1e6, "ms");
             }
         }
+    }
+
+    /// Adds the server's memory, in bytes, without and with `connections` that are idle.
+    pub fn push_memory(&mut self, empty: u64, full: u64, connections: u32) {
+        let kibibytes = |bytes: u64| bytes as f64 / 1024.0;
+        self.push("memory_empty", kibibytes(empty) / 1024.0, "MiB");
+        self.push("memory_connected", kibibytes(full) / 1024.0, "MiB");
+        let each = (kibibytes(full) - kibibytes(empty)) / f64::from(connections);
+        self.push("memory_per_connection", each, "KiB");
     }
 
     /// The median of each figure over several runs of the same workload on the same target.
@@ -93,6 +129,44 @@ impl Latencies {
         self.nanos.sort_unstable();
         let rank = (self.nanos.len() * percent).div_ceil(100).max(1);
         self.nanos.get(rank - 1).copied()
+    }
+}
+
+/// When each message of a pair was written.
+#[derive(Debug)]
+pub struct Sent {
+    begin: Instant,
+    /// Nanoseconds from the beginning, by the number of the message.
+    nanos: Vec<AtomicU64>,
+}
+
+impl Sent {
+    /// Takes the numbers from 0 to `messages - 1`.
+    pub fn new(messages: u32) -> Self {
+        let nanos = (0..messages).map(|_| AtomicU64::new(0)).collect();
+        Self { begin: Instant::now(), nanos }
+    }
+
+    /// How many messages there are to be.
+    pub fn messages(&self) -> u32 {
+        self.nanos.len() as u32
+    }
+
+    /// Message `number` is written now.
+    pub fn mark(&self, number: u32) {
+        if let Some(at) = self.nanos.get(number as usize) {
+            at.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Nanoseconds since message `number` was written; none if there is no such message.
+    pub fn since(&self, number: u32) -> Option<u64> {
+        let sent = self.nanos.get(number as usize)?.load(Ordering::Relaxed);
+        Some(self.now().saturating_sub(sent))
+    }
+
+    fn now(&self) -> u64 {
+        self.begin.elapsed().as_nanos() as u64
     }
 }
 

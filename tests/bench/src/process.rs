@@ -2,10 +2,29 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const SETTLE_STEP: Duration = Duration::from_millis(100);
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Open files of one process: 2,000 connections, twice where it passes them on to itself, and room
+/// for all else.
+const FILES_MIN: u64 = 16_384;
+
+/// Both this process and the server, which inherits the limit, hold one end of every connection.
+pub fn raise_file_limit() -> anyhow::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= FILES_MIN) {
+        return Ok(());
+    }
+    ensure!(
+        limit.maximum.is_none_or(|maximum| maximum >= FILES_MIN),
+        "a process may open too few files here (`ulimit -Hn`): {FILES_MIN} are needed"
+    );
+    setrlimit(Resource::Nofile, Rlimit { current: Some(FILES_MIN), maximum: limit.maximum })?;
+    Ok(())
+}
 
 /// A process that is watched through `/proc`.
 #[derive(Clone, Copy, Debug)]

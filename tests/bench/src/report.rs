@@ -11,6 +11,13 @@ use crate::target::{Kind, Target};
 use crate::texts::Texts;
 use crate::workload::Name;
 
+/// What a CPU figure may be at the most, as a multiple of the other target's in the same run.
+const RATIO_LIMITS: [(Name, &str, f64); 3] = [
+    (Name::OnlineWindow8, "cpu_per_message", 2.0),
+    (Name::Away100x100Receipts, "store_cpu_per_message", 0.5),
+    (Name::Away100x100Receipts, "drain_cpu_per_message", 0.5),
+];
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -23,8 +30,15 @@ pub struct Plan {
     pub rounds: u32,
     /// Whether to take the short form of each workload.
     pub quick: bool,
-    /// Whether to print JSON instead of a table.
-    pub json: bool,
+}
+
+/// The output, as it is written.
+#[derive(Debug)]
+pub struct Report {
+    json: bool,
+    is_within_limits: bool,
+    /// The workload of the last line.
+    last: &'static str,
 }
 
 /// A line of output.
@@ -33,12 +47,45 @@ struct Line<'a> {
     workload: &'static str,
     #[serde(flatten)]
     figure: &'a Figure,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    limit: Option<f64>,
+}
+
+impl Report {
+    /// A table, or one JSON object for each figure.
+    pub fn new(json: bool) -> Self {
+        Self { json, is_within_limits: true, last: "" }
+    }
+
+    /// Whether no figure was over its limit.
+    pub fn is_within_limits(&self) -> bool {
+        self.is_within_limits
+    }
+
+    /// Writes the figures of a workload.
+    pub fn print(&mut self, workload: &'static str, measured: &Measurement) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        for figure in &measured.figures {
+            self.is_within_limits &= !figure.is_over();
+            if self.json {
+                writeln!(out, "{}", serde_json::to_string(&Line { workload, figure })?)?;
+                continue;
+            }
+            if self.last != workload {
+                self.last = workload;
+                writeln!(out, "\n{workload}")?;
+            }
+            let Figure { name, value, unit, limit } = figure;
+            let verdict = if figure.is_over() { "  OVER THE LIMIT" } else { "" };
+            let limit = limit.map(|limit| format!("(at most {limit}){verdict}"));
+            let line =
+                format!("  {name:<40} {value:>12.2} {unit:<5} {}", limit.unwrap_or_default());
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
 }
 
 /// Runs the plan, printing the figures of a workload as soon as it is through.
-pub async fn run(plan: &Plan, texts: &Arc<Texts>) -> anyhow::Result<()> {
+pub async fn run(plan: &Plan, texts: &Arc<Texts>, report: &mut Report) -> anyhow::Result<()> {
     for &name in &plan.workloads {
         let mut runs: Vec<Vec<Measurement>> = vec![Vec::new(); plan.targets.len()];
         for round in 1..=plan.rounds {
@@ -49,13 +96,35 @@ pub async fn run(plan: &Plan, texts: &Arc<Texts>) -> anyhow::Result<()> {
             }
         }
         for (kind, runs) in plan.targets.iter().zip(&runs) {
-            for mut figure in Measurement::median(runs).figures {
+            let mut measured = Measurement::median(runs);
+            for figure in &mut measured.figures {
                 figure.name = format!("{}.{}", kind.as_str(), figure.name);
-                print(name, &figure, None, plan.json)?;
             }
+            report.print(name.as_str(), &measured)?;
+        }
+        if let [ours, theirs] = runs.as_slice() {
+            let pairs = ours.iter().zip(theirs);
+            let ratios: Vec<_> = pairs.map(|(ours, theirs)| ratios(name, ours, theirs)).collect();
+            report.print(name.as_str(), &Measurement::median(&ratios))?;
         }
     }
     Ok(())
+}
+
+/// The CPU figures of one round as multiples of the other target's.
+fn ratios(name: Name, ours: &Measurement, theirs: &Measurement) -> Measurement {
+    let mut ratios = Measurement::default();
+    for Figure { name: figure, value, .. } in &ours.figures {
+        let theirs = theirs.value(figure).filter(|value| *value > 0.0);
+        let Some(theirs) = theirs.filter(|_| figure.contains("cpu")) else { continue };
+        let known = RATIO_LIMITS.iter().find(|(of, limited, _)| *of == name && limited == figure);
+        let (ratio, value) = (format!("ratio_{figure}"), value / theirs);
+        match known {
+            Some(&(_, _, limit)) => ratios.push_limited(ratio, value, "", limit),
+            None => ratios.push(ratio, value, ""),
+        }
+    }
+    ratios
 }
 
 /// Each run has a server of its own, so that none inherits another's memory or queues.
@@ -72,14 +141,26 @@ async fn once(
     measured
 }
 
-fn print(name: Name, figure: &Figure, limit: Option<f64>, json: bool) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    if json {
-        let line = Line { workload: name.as_str(), figure, limit };
-        writeln!(out, "{}", serde_json::to_string(&line)?)?;
-    } else {
-        let Figure { name: figure, value, unit } = figure;
-        writeln!(out, "{:<24} {figure:<40} {value:>12.2} {unit}", name.as_str())?;
+#[cfg(test)]
+mod tests {
+    use super::ratios;
+    use crate::measure::Measurement;
+    use crate::workload::Name;
+
+    #[test]
+    fn cpu_figures_are_compared_and_some_limited() {
+        let measured = |store, throughput| {
+            let mut measured = Measurement::default();
+            measured.push("store_cpu_per_message", store, "µs");
+            measured.push("store_throughput", throughput, "/s");
+            measured
+        };
+        let (ours, theirs) = (measured(300.0, 1.0), measured(400.0, 2.0));
+        let fair = ratios(Name::Away100x100Receipts, &ours, &theirs);
+        assert_eq!(fair.figures.len(), 1);
+        assert_eq!(fair.value("ratio_store_cpu_per_message"), Some(0.75));
+        assert!(fair.figures.iter().all(|figure| figure.is_over()));
+        let other = ratios(Name::Away100x100, &ours, &theirs);
+        assert!(other.figures.iter().all(|figure| figure.limit.is_none()));
     }
-    Ok(())
 }

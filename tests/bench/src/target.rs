@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::ejabberd::{self, Ejabberd};
+use crate::estafette::{self, Estafette};
 use crate::measure::Measurement;
 use crate::texts::Texts;
 use crate::workload::Workload;
@@ -10,6 +11,8 @@ use crate::workload::Workload;
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// The Worker as it was last built.
+    Estafette,
     /// The ejabberd that the system has installed.
     Ejabberd(ejabberd::Options),
 }
@@ -18,6 +21,7 @@ impl Kind {
     /// What its figures are called after.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Estafette => "estafette",
             Self::Ejabberd(_) => "ejabberd",
         }
     }
@@ -25,6 +29,7 @@ impl Kind {
     /// Fails, with advice, when it cannot be started here.
     pub fn check(self) -> anyhow::Result<()> {
         match self {
+            Self::Estafette => Ok(()),
             Self::Ejabberd(_) => ejabberd::check(),
         }
     }
@@ -33,6 +38,8 @@ impl Kind {
 /// A running server of some kind, private to this program.
 #[derive(Debug)]
 pub enum Target {
+    /// See [`Kind::Estafette`].
+    Estafette(Estafette),
     /// See [`Kind::Ejabberd`].
     Ejabberd(Ejabberd),
 }
@@ -41,6 +48,10 @@ impl Target {
     /// Starts one with the accounts that `workload` needs.
     pub async fn start(kind: Kind, workload: &Workload, texts: Arc<Texts>) -> anyhow::Result<Self> {
         match kind {
+            Kind::Estafette => {
+                let server = Estafette::start(workload.accounts(), texts, &[]).await?;
+                Ok(Self::Estafette(server))
+            }
             Kind::Ejabberd(options) => {
                 let server = Ejabberd::start(workload.accounts(), options, &texts).await?;
                 Ok(Self::Ejabberd(server))
@@ -51,6 +62,7 @@ impl Target {
     /// Runs the workload. Figures have the same names whatever the target.
     pub async fn run(&self, workload: &Workload) -> anyhow::Result<Measurement> {
         match self {
+            Self::Estafette(server) => estafette::run(workload, server).await,
             Self::Ejabberd(server) => ejabberd::run(workload, server).await,
         }
     }
@@ -58,6 +70,7 @@ impl Target {
     /// Ends it and removes what it wrote.
     pub async fn stop(self) -> anyhow::Result<()> {
         match self {
+            Self::Estafette(server) => server.stop().await,
             Self::Ejabberd(server) => server.stop().await,
         }
     }

@@ -69,10 +69,21 @@ impl Texts {
         &self.lines
     }
 
+    /// The text of message `number` of the pair `pair`.
+    pub fn of(&self, pair: u32, number: u32) -> &str {
+        self.lines.get(turn(self.lines.len(), pair, number)).map_or("", String::as_str)
+    }
+
     /// Where they come from, for the head of a report.
     pub fn origin(&self) -> &str {
         &self.origin
     }
+}
+
+/// Which of `count` texts message `number` of the pair `pair` has.
+pub(crate) fn turn(count: usize, pair: u32, number: u32) -> usize {
+    let turn = u64::from(pair) * 7_919 + u64::from(number);
+    turn.checked_rem(count as u64).unwrap_or_default() as usize
 }
 
 /// XML 1.0 cannot carry control characters, so no target gets them.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+
 /// How often a device of a pair sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
@@ -167,4 +169,12 @@ impl Workload {
             Self::Storm { connections, .. } | Self::Idle { connections, .. } => connections,
         }
     }
+}
+
+/// When sender `number` of `count` sends, so that all together send `rate` messages a second.
+pub(crate) fn ticks(rate: u32, number: u32, count: u32) -> Interval {
+    let turn = Duration::from_secs(1) / rate;
+    let mut ticks = interval_at(Instant::now() + turn * number, turn * count);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    ticks
 }

@@ -1,57 +1,12 @@
 //! Many connections at once: made, broken, resumed, left idle.
 
-use std::future::Future;
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use anyhow::Context;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use super::client::{Connection, Session};
 use super::server::Ejabberd;
-use crate::measure::{Latencies, Measurement};
-
-/// Attempts at a time where connecting is not what is measured.
-const IN_FLIGHT: u32 = 32;
-
-/// Connections before anything is measured, so that all code is loaded.
-const WARM_UP: u32 = 20;
-
-/// Does `one` for every item, at most `in_flight` at a time. Results are in the items' order; the
-/// latencies are those of the items by themselves, without their wait for a turn.
-async fn each<T, R, F>(
-    items: impl IntoIterator<Item = T>,
-    in_flight: u32,
-    one: impl Fn(T) -> F,
-) -> anyhow::Result<(Vec<R>, Latencies)>
-where
-    R: Send + 'static,
-    F: Future<Output = anyhow::Result<R>> + Send + 'static,
-{
-    let turns = Arc::new(Semaphore::new(in_flight as usize));
-    let mut tasks = JoinSet::new();
-    for (number, item) in items.into_iter().enumerate() {
-        let turns = Arc::clone(&turns);
-        let work = one(item);
-        tasks.spawn(async move {
-            let _turn = turns.acquire().await?;
-            let begin = Instant::now();
-            let result = work.await.with_context(|| format!("connection {number}"))?;
-            anyhow::Ok((number, result, begin.elapsed().as_nanos() as u64))
-        });
-    }
-    let mut done = Vec::new();
-    let mut latencies = Latencies::default();
-    while let Some(task) = tasks.join_next().await {
-        let (number, result, nanos) = task??;
-        done.push((number, result));
-        latencies.push(nanos);
-    }
-    done.sort_unstable_by_key(|(number, _)| *number);
-    Ok((done.into_iter().map(|(_, result)| result).collect(), latencies))
-}
+use crate::connections::{IN_FLIGHT, WARM_UP, each};
+use crate::measure::Measurement;
 
 /// Brings users online; the connections are in their order.
 pub(super) async fn online(
@@ -126,13 +81,8 @@ pub(super) async fn idle(
     let full = process.resident_bytes()?;
 
     let mut measured = Measurement::default();
-    let kibibytes = |bytes: u64| bytes as f64 / 1024.0;
-    measured.push("memory_empty", kibibytes(empty) / 1024.0, "MiB");
-    measured.push("memory_connected", kibibytes(full) / 1024.0, "MiB");
-    let each = (kibibytes(full) - kibibytes(empty)) / f64::from(connections);
-    measured.push("memory_per_connection", each, "KiB");
-    let cpu_per_second = cpu.as_secs_f64() * 1e6 / held.as_secs_f64();
-    measured.push("idle_cpu", cpu_per_second, "µs/s");
+    measured.push_memory(empty, full, connections);
+    measured.push("idle_cpu", cpu.as_secs_f64() * 1e6 / held.as_secs_f64(), "µs/s");
     close(online).await?;
     Ok(measured)
 }

@@ -2,19 +2,18 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use tokio::task::JoinSet;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::Interval;
 
 use super::client::{Connection, Event};
 use super::connections;
 use super::server::Ejabberd;
 use super::stanza::{Letters, write_displayed, write_receipt};
-use crate::measure::{Latencies, Measurement};
-use crate::workload::Pace;
+use crate::measure::{Latencies, Measurement, Sent};
+use crate::workload::{self, Pace};
 
 /// Messages of each pair before anything is measured, so that all code is loaded.
 const WARM_UP: u32 = 10;
@@ -23,29 +22,6 @@ struct Pair {
     number: u32,
     sender: Connection,
     recipient: Connection,
-}
-
-/// When each message of a pair was written, in nanoseconds from the beginning.
-struct Sent {
-    begin: Instant,
-    nanos: Vec<AtomicU64>,
-}
-
-impl Sent {
-    fn now(&self) -> u64 {
-        self.begin.elapsed().as_nanos() as u64
-    }
-
-    fn mark(&self, number: u32, now: u64) {
-        if let Some(at) = self.nanos.get(number as usize) {
-            at.store(now, Ordering::Relaxed);
-        }
-    }
-
-    fn since(&self, number: u32) -> Option<u64> {
-        let sent = self.nanos.get(number as usize)?.load(Ordering::Relaxed);
-        Some(self.now().saturating_sub(sent))
-    }
 }
 
 pub(super) async fn run(
@@ -91,17 +67,13 @@ async fn exchange(
     let mut tasks = JoinSet::new();
     for Pair { number, sender, recipient } in pairs {
         let letters = Letters::new(count + number, number, server.bodies());
-        let nanos = (0..messages).map(|_| AtomicU64::new(0)).collect();
-        let sent = Arc::new(Sent { begin: Instant::now(), nanos });
+        let sent = Arc::new(Sent::new(messages));
         let recipient = tokio::spawn(answer(recipient, messages, Arc::clone(&sent)));
         tasks.spawn(async move {
             let sender = match pace {
                 Pace::Window(window) => send_window(sender, letters, window, &sent).await,
                 Pace::PerSecond(rate) => {
-                    let turn = Duration::from_secs(1) / rate;
-                    let first = tokio::time::Instant::now() + turn * number;
-                    let mut ticks = tokio::time::interval_at(first, turn * count);
-                    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+                    let ticks = workload::ticks(rate, number, count);
                     send_paced(sender, letters, ticks, &sent).await
                 }
             };
@@ -151,15 +123,14 @@ async fn send_window(
     window: u32,
     sent: &Sent,
 ) -> anyhow::Result<Connection> {
-    let messages = sent.nanos.len() as u32;
+    let messages = sent.messages();
     let mut told = Told::default();
     let mut next = 0;
     let mut out = Vec::new();
     while !told.all(messages) {
-        let now = sent.now();
         while next < messages && next - told.received < window {
             letters.write(next, &mut out);
-            sent.mark(next, now);
+            sent.mark(next);
             next += 1;
         }
         connection.write(&out).await?;
@@ -177,7 +148,7 @@ async fn send_paced(
     mut ticks: Interval,
     sent: &Sent,
 ) -> anyhow::Result<Connection> {
-    let messages = sent.nanos.len() as u32;
+    let messages = sent.messages();
     let mut told = Told::default();
     let mut next = 0;
     let mut out = Vec::new();
@@ -185,7 +156,7 @@ async fn send_paced(
         tokio::select! {
             _ = ticks.tick(), if next < messages => {
                 letters.write(next, &mut out);
-                sent.mark(next, sent.now());
+                sent.mark(next);
                 next += 1;
             }
             read = connection.fill() => {

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -22,14 +21,11 @@ use tokio::time::timeout;
 use super::Options;
 use super::client::Reach;
 use super::stanza::Bodies;
-use crate::process::Process;
+use crate::process::{Process, raise_file_limit};
 use crate::texts::Texts;
 
 const START_TIME_MAX: Duration = Duration::from_secs(120);
 const STOP_TIME_MAX: Duration = Duration::from_secs(20);
-
-/// Open files of one process: 2,000 connections, and room for all else.
-const FILES_MIN: u64 = 8_192;
 
 /// A line that says that everything is set up; ejabberd's own log shares the stream.
 const READY: &str = "bench-ready";
@@ -115,20 +111,6 @@ pub(super) fn installed() -> anyhow::Result<PathBuf> {
         entries.map(|entry| entry.path()).any(|path| path.join("ebin/ejabberd.app").exists())
     });
     found.context(INSTALL)
-}
-
-/// Both this process and the server, which inherits the limit, hold one end of every connection.
-fn raise_file_limit() -> anyhow::Result<()> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= FILES_MIN) {
-        return Ok(());
-    }
-    ensure!(
-        limit.maximum.is_none_or(|maximum| maximum >= FILES_MIN),
-        "a process may open too few files here (`ulimit -Hn`): {FILES_MIN} are needed"
-    );
-    setrlimit(Resource::Nofile, Rlimit { current: Some(FILES_MIN), maximum: limit.maximum })?;
-    Ok(())
 }
 
 fn directory() -> anyhow::Result<TempDir> {

@@ -5,7 +5,7 @@
 
 use memchr::{memchr, memmem};
 
-use crate::texts::Texts;
+use crate::texts::{Texts, turn};
 
 /// The length of the first complete element of `input`, white space before it included. The head
 /// of a stream and a closing tag without an opening one count as elements.
@@ -101,9 +101,7 @@ impl Bodies {
 
     /// The tail of message `number` of the pair `pair`.
     pub(super) fn tail(&self, pair: u32, number: u32) -> &str {
-        let turn = u64::from(pair) * 7_919 + u64::from(number);
-        let turn = turn.checked_rem(self.tails.len() as u64).unwrap_or_default();
-        self.tails.get(turn as usize).map_or("'/>", String::as_str)
+        self.tails.get(turn(self.tails.len(), pair, number)).map_or("'/>", String::as_str)
     }
 }
 
