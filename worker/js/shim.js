@@ -184,12 +184,17 @@ class Host {
   // One timer an object: setting it again moves it. While it is pending the object stays awake, and
   // is billed.
   setTimer(milliseconds) {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#event((object) => object.timer()), milliseconds);
+    this.clearTimer();
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#event((object) => object.timer());
+    }, milliseconds);
   }
 
   clearTimer() {
+    if (this.#timer === undefined) return;
     clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   // Calls another mailbox. The answer, or that there was none, comes back as an event.
