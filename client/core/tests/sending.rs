@@ -100,6 +100,9 @@ fn out_of_order_rewinds_once() {
     let mut phone = Phone::connected();
     let (ids, _) = burst(&mut phone, 4);
     phone.hears(vec![sent(&ids[..1])]);
+    let said = phone.hears(vec![refused(&ids[..1], ErrorCode::Unavailable, Some(HOUR))]);
+    assert!(said.events.is_empty(), "it is settled, and holds nothing up");
+    assert!(retry_in(&phone) > 100);
     let said = phone.hears(vec![refused(&ids[2..], ErrorCode::OutOfOrder, None)]);
     assert!(said.batches.is_empty(), "after a wait");
     assert!(said.events.is_empty());
@@ -294,6 +297,9 @@ fn limits_change_nothing() {
 fn a_status_moves_forward_only() {
     let mut phone = Phone::connected();
     let (ids, _) = burst(&mut phone, 2);
+    let said = phone.hears(vec![receipt(id(9, 5), CAROL, &ids, Mark::Delivered)]);
+    assert!(said.events.is_empty());
+    assert_eq!(phone.client.pending().messages, 2, "nobody else settles it");
     let said = phone.hears(vec![
         receipt(id(9, 1), BOB, &ids[..1], Mark::Delivered),
         receipt(id(9, 2), BOB, &ids[..1], Mark::Read),

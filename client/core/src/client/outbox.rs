@@ -146,7 +146,8 @@ impl Outbox {
     }
 
     /// The server did not take it yet: its stream starts again from the first that is not settled,
-    /// after a wait. `None` if nothing changes: it is not under way, or the stream waits already.
+    /// after a wait. `None` if nothing changes: it is not under way, for instance because its stream
+    /// waits already.
     pub(super) fn rewind(
         &mut self,
         now: Millis,
@@ -157,7 +158,7 @@ impl Outbox {
     ) -> Option<(PhoneNumber, Timer)> {
         let stream = self.streams.get_mut(&id.stream)?;
         let under_way = id.number < stream.cursor && stream.unsettled.contains_key(&id.number);
-        if !under_way || stream.retry.is_waiting() {
+        if !under_way {
             return None;
         }
         if refusal.code != ErrorCode::OutOfOrder {
