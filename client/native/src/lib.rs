@@ -1,7 +1,7 @@
 //! The native client of Estafette: one device of an account, in a Rust program.
 //!
 //! ```no_run
-//! # async fn example() -> Result<(), estafette::Error> {
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let profile = estafette::Profile::open("/home/alice/.local/share/estafette/default")?;
 //! let mut client = estafette::connect(profile).await?;
 //! client.send(estafette::read_number("+33 6 12 34 56 78")?, "hi").await?;

@@ -1,6 +1,7 @@
 //! Draws the chat.
 
 use estafette::{Message, Millis, Status};
+use jiff::civil::Date;
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Position, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -122,9 +123,9 @@ fn draw_header(frame: &mut Frame<'_>, model: &Model, palette: &Palette, area: Re
         Connection::Away { .. } => ("◌ connecting ", palette.faint),
         Connection::SignedOut(_) => ("✗ signed out ", palette.failed),
     };
-    let right = Line::styled(state, style).alignment(Alignment::Right);
-    if usize::from(area.width) > title.width() + number.width() + state.width() + 4 {
-        frame.render_widget(right, area);
+    let room = usize::from(area.width).saturating_sub(title.width() + number.width() + 4);
+    if room > state.width() {
+        frame.render_widget(Line::styled(state, style), at_right(area, state.width()));
     }
 }
 
@@ -162,8 +163,13 @@ fn draw_rule(frame: &mut Frame<'_>, model: &Model, palette: &Palette, area: Rect
             0 => " ↓ newer messages below ".into(),
             new => format!(" ↓ {} ", count(new, "new message")),
         };
-        let style = palette.divider;
-        frame.render_widget(Line::styled(text, style).alignment(Alignment::Center), area);
+        let [_, middle, _] = Layout::horizontal([
+            Constraint::Fill(1),
+            Constraint::Length(u16::try_from(text.width()).unwrap_or(u16::MAX)),
+            Constraint::Fill(1),
+        ])
+        .areas(area);
+        frame.render_widget(Line::styled(text, palette.divider), middle);
     }
 }
 
@@ -197,11 +203,24 @@ fn draw_editor(
     frame.set_cursor_position(Position::new(area.x + column, area.y + row));
 }
 
+/// The last columns of a row.
+fn at_right(area: Rect, width: usize) -> Rect {
+    let width = u16::try_from(width).unwrap_or(u16::MAX).min(area.width);
+    Rect { x: area.right() - width, width, ..area }
+}
+
+/// What the next message needs to know of the one above it.
+struct Above {
+    incoming: bool,
+    day: Date,
+    one_row: bool,
+}
+
 /// All messages, with days and the unread divider between them.
 fn rows(model: &Model, palette: &Palette, width: usize, now: Millis) -> Vec<Line<'static>> {
     let today = local(now, &model.zone).date();
     let mut rows = Vec::new();
-    let mut last: Option<(bool, jiff::civil::Date)> = None;
+    let mut last: Option<Above> = None;
     let centred = |text: String, style| Line::styled(text, style).alignment(Alignment::Center);
     if model.messages.is_empty() {
         rows.push(centred("No messages here yet. Say hello.".into(), palette.faint));
@@ -209,9 +228,14 @@ fn rows(model: &Model, palette: &Palette, width: usize, now: Millis) -> Vec<Line
     }
     for message in &model.messages {
         let at = local(message.at, &model.zone);
-        let new_day = last.is_none_or(|(_, day)| day != at.date());
+        let bubble = bubble(message, &time(&at), palette, width);
+        let new_day = last.as_ref().is_none_or(|above| above.day != at.date());
         let divides = model.unread.filter(|unread| unread.place == message.place);
-        if new_day || divides.is_some() || last.is_none_or(|(side, _)| side != message.incoming) {
+        // Short ones of one side stand together as a list.
+        let one_row = bubble.len() == 1;
+        let together = last
+            .is_some_and(|above| above.incoming == message.incoming && above.one_row && one_row);
+        if new_day || divides.is_some() || !together {
             rows.push(Line::default());
         }
         if new_day {
@@ -224,15 +248,15 @@ fn rows(model: &Model, palette: &Palette, width: usize, now: Millis) -> Vec<Line
             rows.push(centred(format!("{side}{text}{side}"), palette.divider));
             rows.push(Line::default());
         }
-        last = Some((message.incoming, at.date()));
-        rows.extend(bubble(message, &time(&at), palette, width));
+        last = Some(Above { incoming: message.incoming, day: at.date(), one_row });
+        rows.extend(bubble);
     }
     rows
 }
 
 /// One message: its text, the time and the mark, on its side.
 fn bubble(message: &Message, time: &str, palette: &Palette, width: usize) -> Vec<Line<'static>> {
-    let room = (width * 4 / 5).min(MESSAGE_COLUMNS_MAX).saturating_sub(4).max(8);
+    let room = (width * 5 / 6).min(MESSAGE_COLUMNS_MAX).saturating_sub(4).max(8);
     let mut texts = wrap(printable(&message.body).trim_end(), room);
     let ground = if message.incoming { palette.incoming } else { palette.outgoing };
     let mut tail = vec![Span::styled(time.to_owned(), ground.patch(palette.time))];

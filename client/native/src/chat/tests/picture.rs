@@ -13,11 +13,11 @@ use super::{ALICE, BOB, MINUTE, MORNING, chat, receive, screen, write};
 use crate::chat::model::Model;
 use estafette::{Event, Status};
 
-const WIDTH: u16 = 56;
-const HEIGHT: u16 = 22;
+const WIDTH: u16 = 60;
+const HEIGHT: u16 = 24;
 /// A cell, in tenths of a unit of the drawing.
 const CELL: (usize, usize) = (84, 180);
-const MARGIN: usize = 140;
+const MARGIN: usize = 260;
 const TITLE: usize = 280;
 
 fn tell(from: &mut Model, to: &mut Model, text: &str, minute: u64, status: Status) {
@@ -68,7 +68,7 @@ fn svg(screens: &[(&str, &Buffer)]) -> String {
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" font-size=\"14\" \
          font-family=\"ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace\" \
-         role=\"img\" aria-label=\"Two people chat in two terminals\">\n",
+         shape-rendering=\"crispEdges\" role=\"img\" aria-label=\"Two people chat in two terminals\">\n",
         units(width),
         units(height)
     );

@@ -1,0 +1,300 @@
+//! A server in this process, on a free port: it takes every upgrade, request and frame, tells the
+//! test of each, and says what the test tells it to. It decides nothing else.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use estafette::{Account, ErrorCode, Millis, PhoneNumber, Server};
+use estafette_protocol::http::Problem;
+use estafette_protocol::{
+    ClientFrame, Decoded, DeviceId, Drained, Encoding, Hello, ServerFrame, WireMessage,
+};
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+
+pub(crate) const ALICE: u64 = 33_612_345_678;
+pub(crate) const BOB: u64 = 33_687_654_321;
+pub(crate) const TOKEN: &str = "first-token";
+/// How long a test waits before it is given up. Nothing waits for it to pass.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the client did.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Seen {
+    Upgrade {
+        authorization: String,
+        subprotocol: String,
+    },
+    Frame(ClientFrame),
+    Ping,
+    /// The socket is closed: by a closing handshake, or just so.
+    Closed {
+        politely: bool,
+    },
+    Request {
+        line: String,
+        authorization: String,
+        body: String,
+    },
+}
+
+enum Say {
+    Frames(Vec<ServerFrame>),
+    Drop,
+}
+
+/// Request line and body in, status and body out.
+type Answer = dyn Fn(&str, &str) -> (u16, String) + Send;
+
+#[derive(Default)]
+struct State {
+    /// Every socket there was; what is said goes to the last.
+    sockets: Vec<mpsc::UnboundedSender<Say>>,
+    reject: Option<ErrorCode>,
+    mute: bool,
+    answer: Option<Box<Answer>>,
+}
+
+pub(crate) struct Fake {
+    pub(crate) address: String,
+    state: Arc<Mutex<State>>,
+    seen: mpsc::UnboundedReceiver<Seen>,
+}
+
+pub(crate) fn number(digits: u64) -> PhoneNumber {
+    PhoneNumber::from_digits(digits).unwrap()
+}
+
+impl Fake {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let state = Arc::new(Mutex::new(State::default()));
+        let (tell, seen) = mpsc::unbounded_channel();
+        let shared = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&shared), tell.clone()));
+            }
+        });
+        Self { address, state, seen }
+    }
+
+    /// The next thing that the client did.
+    pub(crate) async fn next(&mut self) -> Seen {
+        let seen = timeout(PATIENCE, self.seen.recv()).await;
+        seen.expect("the client does nothing").unwrap()
+    }
+
+    /// The next upgrade, whatever happens before.
+    pub(crate) async fn upgrade(&mut self) -> (String, String) {
+        loop {
+            if let Seen::Upgrade { authorization, subprotocol } = self.next().await {
+                return (authorization, subprotocol);
+            }
+        }
+    }
+
+    /// The next frame, whatever happens before.
+    pub(crate) async fn frame(&mut self) -> ClientFrame {
+        loop {
+            if let Seen::Frame(frame) = self.next().await {
+                return frame;
+            }
+        }
+    }
+
+    pub(crate) fn say(&self, frames: Vec<ServerFrame>) {
+        let state = self.state.lock().unwrap();
+        state.sockets.last().expect("no socket").send(Say::Frames(frames)).unwrap();
+    }
+
+    /// Greets the client and says that nothing waits.
+    pub(crate) fn greet(&self) {
+        let hello = Hello { account: number(ALICE), device: DeviceId(1), now: now(), waiting: 0 };
+        self.say(vec![ServerFrame::Hello(hello), ServerFrame::Drained(Drained {})]);
+    }
+
+    /// Cuts the connection, if there is one, without a word.
+    pub(crate) fn cut(&self) {
+        let state = self.state.lock().unwrap();
+        if let Some(socket) = state.sockets.last() {
+            // It may be closed already.
+            let _ = socket.send(Say::Drop);
+        }
+    }
+
+    /// Refuses upgrades from now on.
+    pub(crate) fn reject(&self, code: ErrorCode) {
+        self.state.lock().unwrap().reject = Some(code);
+    }
+
+    /// Takes them again.
+    pub(crate) fn accept(&self) {
+        self.state.lock().unwrap().reject = None;
+    }
+
+    /// Answers no ping from now on.
+    pub(crate) fn mute(&self) {
+        self.state.lock().unwrap().mute = true;
+    }
+
+    /// How requests are answered: request line and body in, status and body out.
+    pub(crate) fn answer(&self, answer: impl Fn(&str, &str) -> (u16, String) + Send + 'static) {
+        self.state.lock().unwrap().answer = Some(Box::new(answer));
+    }
+
+    /// Alice's device, registered here.
+    pub(crate) fn account(&self) -> Account {
+        Account {
+            server: Server::new(&self.address).unwrap(),
+            number: number(ALICE),
+            device: DeviceId(1),
+            token: TOKEN.into(),
+            renewed_at: now(),
+            expires_at: now() + 90 * 24 * 60 * 60 * 1000,
+        }
+    }
+}
+
+pub(crate) fn now() -> Millis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
+
+async fn serve(stream: TcpStream, state: Arc<Mutex<State>>, tell: mpsc::UnboundedSender<Seen>) {
+    let mut start = [0; 14];
+    while stream.peek(&mut start).await.is_ok_and(|length| length > 0 && length < start.len()) {
+        tokio::task::yield_now().await;
+    }
+    let reject = state.lock().unwrap().reject;
+    match reject {
+        None if start.starts_with(b"GET /v1/socket") => socket(stream, &state, &tell).await,
+        _ => http(stream, &state, &tell, reject).await,
+    }
+}
+
+/// Answers requests, one after the other.
+async fn http(
+    mut stream: TcpStream,
+    state: &Mutex<State>,
+    tell: &mpsc::UnboundedSender<Seen>,
+    reject: Option<ErrorCode>,
+) {
+    let mut bytes = Vec::new();
+    loop {
+        let head = loop {
+            if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+            if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
+                return;
+            }
+        };
+        let text = String::from_utf8(bytes[..head].to_vec()).unwrap();
+        let header = |name: &str| {
+            let found = text.lines().find_map(|line| {
+                let (key, value) = line.split_once(": ")?;
+                key.eq_ignore_ascii_case(name).then(|| value.to_owned())
+            });
+            found.unwrap_or_default()
+        };
+        let length: usize = header("content-length").parse().unwrap_or(0);
+        while bytes.len() < head + length {
+            assert!(stream.read_buf(&mut bytes).await.unwrap() > 0);
+        }
+        let body = String::from_utf8(bytes[head..head + length].to_vec()).unwrap();
+        bytes.drain(..head + length);
+        let line = text.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
+        let (status, answer) = match (reject, &state.lock().unwrap().answer) {
+            (Some(code), _) => (code.status(), problem(code)),
+            (None, Some(answer)) => answer(&line, &body),
+            (None, None) => (404, problem(ErrorCode::NotFound)),
+        };
+        let authorization = header("authorization");
+        let _ = tell.send(Seen::Request { line, authorization, body });
+        let answer =
+            format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+pub(crate) fn problem(error: ErrorCode) -> String {
+    let message = format!("This is {}.", error.as_str());
+    serde_json::to_string(&Problem { error, message, retry_after: None }).unwrap()
+}
+
+async fn socket(stream: TcpStream, state: &Mutex<State>, tell: &mpsc::UnboundedSender<Seen>) {
+    let mut upgrade = None;
+    #[expect(clippy::result_large_err, reason = "it is the library's type")]
+    let callback = |request: &Request, mut response: Response| {
+        let header = |name| request.headers().get(name).map_or("", |value| value.to_str().unwrap());
+        let subprotocol = header("Sec-WebSocket-Protocol").to_owned();
+        let value = subprotocol.parse().unwrap();
+        response.headers_mut().insert("Sec-WebSocket-Protocol", value);
+        let authorization = header("Authorization").to_owned();
+        upgrade = Some(Seen::Upgrade { authorization, subprotocol });
+        Ok(response)
+    };
+    let accepted = tokio_tungstenite::accept_hdr_async(stream, callback).await;
+    let mut socket = accepted.unwrap();
+    let (say, mut said) = mpsc::unbounded_channel();
+    state.lock().unwrap().sockets.push(say);
+    let _ = tell.send(upgrade.unwrap());
+    loop {
+        tokio::select! {
+            say = said.recv() => match say {
+                Some(Say::Frames(frames)) => {
+                    let WireMessage::Binary(bytes) = Encoding::Cbor.encode(&frames) else {
+                        panic!("CBOR is binary");
+                    };
+                    if socket.send(Message::binary(bytes)).await.is_err() {
+                        return;
+                    }
+                }
+                Some(Say::Drop) | None => return,
+            },
+            message = socket.next() => match message {
+                Some(Ok(Message::Text(text))) if text.as_str() == "ping" => {
+                    let _ = tell.send(Seen::Ping);
+                    let mute = state.lock().unwrap().mute;
+                    if !mute && socket.send(Message::text("pong")).await.is_err() {
+                        return;
+                    }
+                }
+                Some(Ok(Message::Binary(bytes))) => {
+                    let message = WireMessage::Binary(bytes.into());
+                    for frame in Encoding::Cbor.decode_client(&message).unwrap() {
+                        let Decoded::Frame(frame) = frame else { panic!("a bad frame") };
+                        let _ = tell.send(Seen::Frame(frame));
+                    }
+                }
+                Some(Ok(Message::Close(_))) => {
+                    let _ = tell.send(Seen::Closed { politely: true });
+                    let _ = socket.close(None).await;
+                    return;
+                }
+                Some(Ok(other)) => panic!("the client says {other:?}"),
+                Some(Err(_)) | None => {
+                    let _ = tell.send(Seen::Closed { politely: false });
+                    return;
+                }
+            },
+        }
+    }
+}
