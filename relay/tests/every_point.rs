@@ -1,6 +1,7 @@
 //! One story, and one fault at every point of it: a mailbox that leaves memory before each step, a
 //! call that is lost each time, a statement that fails, each in turn. Afterwards every message was
-//! shown on every device, once and in order, and every queue is empty.
+//! shown on every device, once and in order, its sender knows that it was delivered and read, and every
+//! queue is empty.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -209,15 +210,8 @@ fn settles_down(world: &mut World, alice: &mut Phone, bobs: &mut [Phone]) {
     }
 }
 
-/// Whether the device must also have heard what became of its messages.
-#[derive(Clone, Copy, PartialEq)]
-enum Expect {
-    Messages,
-    Marks,
-}
-
 /// Plays the story in a world that was prepared; returns it for a look at what was used up.
-fn plays(devices: u64, expect: Expect, what: &str, prepare: impl FnOnce(&mut World)) -> World {
+fn plays(devices: u64, what: &str, prepare: impl FnOnce(&mut World)) -> World {
     let mut world = World::with(&[ALICE, BOB]);
     let mut bobs = vec![Phone::new(BOB, 1)];
     for device in 2..=devices {
@@ -237,11 +231,9 @@ fn plays(devices: u64, expect: Expect, what: &str, prepare: impl FnOnce(&mut Wor
     for bob in &bobs {
         assert_eq!(bob.shown, all, "{what}: device {} shows all, in order", bob.device);
     }
-    if expect == Expect::Marks {
-        for id in all {
-            for mark in [Mark::Delivered, Mark::Read] {
-                assert!(alice.marks.contains(&(mark, id)), "{what}: {mark:?} {id}");
-            }
+    for id in all {
+        for mark in [Mark::Delivered, Mark::Read] {
+            assert!(alice.marks.contains(&(mark, id)), "{what}: {mark:?} {id}");
         }
     }
     for account in [ALICE, BOB] {
@@ -257,7 +249,7 @@ fn plays(devices: u64, expect: Expect, what: &str, prepare: impl FnOnce(&mut Wor
 #[test]
 fn without_faults() {
     for devices in [1, 2] {
-        let world = plays(devices, Expect::Marks, "no fault", |_| {});
+        let world = plays(devices, "no fault", |_| {});
         assert!(world.steps > 40 && world.called > 15, "{} {}", world.steps, world.called);
     }
 }
@@ -265,13 +257,11 @@ fn without_faults() {
 #[test]
 fn a_mailbox_leaves_memory_before_every_step() {
     for devices in [1, 2] {
-        let steps = plays(devices, Expect::Marks, "no fault", |_| {}).steps;
+        let steps = plays(devices, "no fault", |_| {}).steps;
         for blow in [Blow::Hibernates, Blow::Restarts] {
-            // What was put on a socket that is cut may not arrive, so a mark can be lost with it.
-            let expect = if blow == Blow::Hibernates { Expect::Marks } else { Expect::Messages };
             for step in 1..=steps {
                 let what = format!("{devices} devices, {blow:?} before step {step}");
-                plays(devices, expect, &what, |world| world.blow = Some((step, blow)));
+                plays(devices, &what, |world| world.blow = Some((step, blow)));
             }
         }
     }
@@ -280,10 +270,10 @@ fn a_mailbox_leaves_memory_before_every_step() {
 #[test]
 fn every_call_is_lost_before_or_after_it_took_effect() {
     for devices in [1, 2] {
-        let calls = plays(devices, Expect::Marks, "no fault", |_| {}).called;
+        let calls = plays(devices, "no fault", |_| {}).called;
         for (call, took_effect) in (1..=calls).flat_map(|call| [(call, false), (call, true)]) {
             let what = format!("{devices} devices, call {call} lost, took effect: {took_effect}");
-            plays(devices, Expect::Marks, &what, |world| world.loses = Some((call, took_effect)));
+            plays(devices, &what, |world| world.loses = Some((call, took_effect)));
         }
     }
 }
@@ -299,7 +289,7 @@ fn every_statement_fails() {
                     "{devices} devices, statement {statement} fails, steps in pieces: {in_pieces}, \
                      sockets survive: {sockets_survive}"
                 );
-                let world = plays(devices, Expect::Messages, &what, |world| {
+                let world = plays(devices, &what, |world| {
                     world.steps_in_pieces = in_pieces;
                     world.sockets_survive = sockets_survive;
                     world.fails_in.set(Some(statement));
