@@ -15,7 +15,7 @@ pub(crate) fn write(connect: &Connect) -> String {
     format!("{account} {device} {}", encoding.subprotocol())
 }
 
-/// The reverse of [`write`].
+/// The reverse of [`write()`].
 pub(crate) fn read(header: &str) -> Option<Connect> {
     let mut parts = header.split(' ');
     let connect = Connect {

@@ -4,12 +4,11 @@
 //! Two entrances, both called by `worker/js/shim.js`: [`fetch`], the front Worker, which reads
 //! requests, verifies tokens and sends one-time codes; and [`MailboxObject`], the Durable Object of one
 //! account. What can be decided without the platform is decided in modules that never touch it
-//! ([`mod@route`], [`mod@token`], [`mod@code`], [`mod@input`], [`mod@connect`], [`mod@setup`]),
-//! whose tests run natively.
+//! (`route`, `token`, `code`, `input`, `connect`, `setup`, `problem`), whose tests run natively.
 //!
-//! The bindings to the platform are this crate's own ([`mod@js`]) and few. The crate `worker` unwraps
-//! where the platform may throw, and a throw inside an object loses what all objects of the isolate
-//! have in memory.
+//! The bindings to the platform are this crate's own (`js`) and few. The crate `worker` unwraps where
+//! the platform may throw, and a throw inside an object loses what all objects of the isolate have in
+//! memory.
 
 mod code;
 mod connect;
