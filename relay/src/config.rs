@@ -9,6 +9,10 @@ pub struct Config {
     pub send_burst: u32,
     /// Sends of a device a second, after the burst.
     pub sends_per_second: u32,
+    /// Batches of a device at once: far over what an honest client needs.
+    pub batch_burst: u32,
+    /// Batches of a device a second, after the burst.
+    pub batches_per_second: u32,
     /// Messages in the queue.
     pub queue_messages_max: u64,
     /// Bytes in the queue.
@@ -27,6 +31,8 @@ impl Default for Config {
         Self {
             send_burst: limits::SEND_BURST,
             sends_per_second: limits::SENDS_PER_SECOND,
+            batch_burst: 600,
+            batches_per_second: 100,
             queue_messages_max: limits::QUEUE_MESSAGES_MAX,
             queue_bytes_max: limits::QUEUE_BYTES_MAX,
             message_life: limits::MESSAGE_LIFE,

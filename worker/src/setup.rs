@@ -13,6 +13,8 @@ const SECRET_BYTES_MIN: usize = 32;
 /// The largest whole number that the object's database keeps.
 const NUMBER_MAX: u64 = 1 << 53;
 const HOLD_MAX: Millis = 60_000;
+/// Rates are kept in microseconds: a higher one would be none.
+const RATE_MAX: u32 = 1_000_000;
 
 /// What a deployment has set.
 pub(crate) struct Setup {
@@ -94,14 +96,12 @@ impl Setup {
 fn limits(variable: &impl Fn(&str) -> Option<String>) -> Result<Config, SetupError> {
     let normal = Config::default();
     let whole = |name, default, range| number(variable, name, default, range);
+    let rate = |name, default| number(variable, name, default, 1..=RATE_MAX);
     Ok(Config {
-        send_burst: number(variable, "SEND_BURST", normal.send_burst, 1..=u32::MAX)?,
-        sends_per_second: number(
-            variable,
-            "SENDS_PER_SECOND",
-            normal.sends_per_second,
-            1..=1_000_000,
-        )?,
+        send_burst: rate("SEND_BURST", normal.send_burst)?,
+        sends_per_second: rate("SENDS_PER_SECOND", normal.sends_per_second)?,
+        batch_burst: rate("BATCH_BURST", normal.batch_burst)?,
+        batches_per_second: rate("BATCHES_PER_SECOND", normal.batches_per_second)?,
         queue_messages_max: whole("QUEUE_MESSAGES_MAX", normal.queue_messages_max, 1..=NUMBER_MAX)?,
         queue_bytes_max: whole("QUEUE_BYTES_MAX", normal.queue_bytes_max, 1..=NUMBER_MAX)?,
         message_life: whole("MESSAGE_LIFE_MS", normal.message_life, 1..=NUMBER_MAX / 256)?,

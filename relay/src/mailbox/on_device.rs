@@ -14,9 +14,6 @@ use crate::peer::{PeerItem, PeerMessage};
 use crate::session::Session;
 use crate::sql::{Sql, StorageError};
 
-/// Batches of a device at once, and then a second: far over what an honest client needs.
-const BATCH_BURST: u32 = 600;
-const BATCHES_PER_SECOND: u32 = 100;
 /// Stored frames in one WebSocket message: half of what may be unacknowledged, so that the next are
 /// on their way while a device commits.
 const DRAIN_FRAMES: usize = limits::UNACKNOWLEDGED_MAX / 2;
@@ -70,7 +67,8 @@ impl<S: Sql> Mailbox<S> {
         self.ledger.socket_message(now);
         let Some(session) = self.sessions.get_mut(&socket) else { return self.finish(now) };
         let (device, encoding) = (session.device, session.encoding);
-        if session.batches.take(now, BATCH_BURST, BATCHES_PER_SECOND).is_err() {
+        let (burst, rate) = (self.config.batch_burst, self.config.batches_per_second);
+        if session.batches.take(now, burst, rate).is_err() {
             self.commit_held(now)?;
             self.dismiss(socket, ErrorCode::RateLimited);
             return self.finish(now);
