@@ -29,6 +29,7 @@ const PARTS: &[Part] = &[
         packages: &[
             "estafette-protocol",
             "estafette-relay",
+            "estafette-worker",
             "estafette-core",
             "estafette",
             "estafette-testkit",
