@@ -124,7 +124,7 @@ impl<S: Sql> Mailbox<S> {
         self.queue = Queue::load(&self.sql, &cursors, beyond.unwrap_or(0))?;
         for entry in self.queue.entries() {
             if let Some(device) = entry.device {
-                self.streams.take((entry.from, device, entry.id.stream), entry.id.number);
+                self.streams.recall((entry.from, device, entry.id.stream), entry.id.number);
             }
         }
         for attachment in &attachments {

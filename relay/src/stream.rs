@@ -1,12 +1,14 @@
 //! What a mailbox remembers of the streams of messages that come in, to take each message once and
 //! in order.
 //!
-//! Invariant, for each stream that is remembered: every number up to `taken` was taken, or its
-//! sender had settled it before a later one was taken (`holes`).
+//! Invariant, for each stream that is remembered: every number after `since` and up to `taken` was
+//! taken, or its sender had settled it before a later one was taken (`holes`). Of those up to `since`
+//! it is not known any more.
 //!
 //! The memory is lost with the object, except for streams of which something still waits. That is
 //! safe: a message of an unknown stream is taken only if its device says that nothing earlier is
-//! unsettled, and one that comes twice is shown once by the recipient's own store.
+//! unsettled; what is not known to be taken is taken, and what comes twice is shown once by the
+//! recipient's own store.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +23,7 @@ pub(crate) type StreamKey = (PhoneNumber, DeviceId, u64);
 
 #[derive(Debug, Default)]
 struct Stream {
+    since: u64,
     taken: u64,
     /// Numbers below `taken` that never were: `(first, last)`.
     holes: Vec<(u64, u64)>,
@@ -33,6 +36,8 @@ pub(crate) enum Place {
     Next,
     /// It was taken before.
     Duplicate,
+    /// If it does not wait, it may be taken: nobody knows whether it was.
+    Forgotten,
     /// One that it follows was not taken, or a later one was.
     OutOfOrder,
 }
@@ -49,11 +54,21 @@ impl Streams {
         let Some(stream) = self.young.get(&key).or_else(|| self.old.get(&key)) else {
             return if chained { Place::OutOfOrder } else { Place::Next };
         };
+        if number <= stream.since {
+            return Place::Forgotten;
+        }
         if number <= stream.taken {
             let hole = stream.holes.iter().any(|&(first, last)| (first..=last).contains(&number));
             return if hole { Place::OutOfOrder } else { Place::Duplicate };
         }
         if chained && after > stream.taken { Place::OutOfOrder } else { Place::Next }
+    }
+
+    /// Notes on waking that message `number` still waits.
+    pub(crate) fn recall(&mut self, key: StreamKey, number: u64) {
+        let stream = self.young.entry(key).or_default();
+        stream.taken = stream.taken.max(number);
+        stream.since = stream.taken;
     }
 
     /// Notes that message `number` was taken.
@@ -65,7 +80,9 @@ impl Streams {
         }
         let is_new = known.is_none() && !self.young.contains_key(&key);
         let stream = self.young.entry(key).or_insert_with(|| known.unwrap_or_default());
-        if number > stream.taken + 1 && !is_new {
+        if is_new {
+            stream.since = number - 1;
+        } else if number > stream.taken + 1 {
             stream.holes.push((stream.taken + 1, number - 1));
             if stream.holes.len() > HOLES_MAX {
                 stream.holes.remove(0);

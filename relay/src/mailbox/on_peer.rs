@@ -123,7 +123,15 @@ impl<S: Sql> Mailbox<S> {
         let key = (from, device, id.stream);
         match self.streams.place(key, id.number, message.follows(), message.chained) {
             Place::OutOfOrder => return refused(ErrorCode::OutOfOrder),
-            Place::Duplicate => return self.duplicate(from, device, id, admitted),
+            Place::Duplicate => {
+                let waiting = self.still_waits(from, device, id, admitted);
+                return waiting.unwrap_or(Verdict::Delivered);
+            }
+            Place::Forgotten => {
+                if let Some(waiting) = self.still_waits(from, device, id, admitted) {
+                    return waiting;
+                }
+            }
             Place::Next => {}
         }
         if self.is_full(admitted) {
@@ -137,31 +145,31 @@ impl<S: Sql> Mailbox<S> {
         Verdict::Stored
     }
 
-    /// What became of the message that came before under this id.
-    fn duplicate(
+    /// What is to be said of a message that came before under this id, if it still waits.
+    fn still_waits(
         &mut self,
         from: PhoneNumber,
         device: DeviceId,
         id: MessageId,
         admitted: &mut Admitted,
-    ) -> Verdict {
+    ) -> Option<Verdict> {
         let twice = |(_, other): &(usize, Incoming)| {
             (other.from, other.device, other.id) == (from, Some(device), id)
         };
         if admitted.iter().any(twice) {
-            return Verdict::Held;
+            return Some(Verdict::Held);
         }
         let positions: Vec<_> = self.queue.positions_of(id).collect();
         for position in positions {
             let Some(entry) = self.queue.entry_mut(position) else { continue };
             if (entry.from, entry.device) == (from, Some(device)) {
-                return match entry.place {
+                return Some(match entry.place {
                     EntryPlace::Held { .. } => Verdict::Held,
                     EntryPlace::Page(_) => Verdict::Stored,
-                };
+                });
             }
         }
-        Verdict::Delivered
+        None
     }
 
     fn is_full(&self, admitted: &Admitted) -> bool {
