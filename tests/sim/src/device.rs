@@ -73,11 +73,7 @@ impl Device {
 
     /// The same, without its store.
     pub(crate) fn wipe(&mut self, seed: u64, now: Millis) {
-        let messages = self.messages();
-        for message in messages.iter().filter(|message| !message.incoming) {
-            self.note(message.peer, message.id, message.status);
-        }
-        self.wiped.push(messages);
+        self.wiped.push(self.messages());
         self.shown.clear();
         self.start(Store::in_memory().unwrap(), seed, now);
     }
@@ -85,11 +81,10 @@ impl Device {
     /// Notes what the user is told of an outgoing message.
     pub(crate) fn note(&mut self, peer: PhoneNumber, id: MessageId, status: Status) {
         match status {
-            Status::Queued => {}
             Status::Failed => drop(self.failed.insert(id)),
-            Status::Sent | Status::Delivered | Status::Read | Status::Played => {
-                self.told.insert(id, peer);
-            }
+            Status::Sent | Status::Delivered => drop(self.told.insert(id, peer)),
+            // That somebody has read a message does not say that it is safe.
+            Status::Queued | Status::Read | Status::Played => {}
         }
     }
 
