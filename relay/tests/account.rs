@@ -324,7 +324,11 @@ fn usage_is_what_the_day_has_cost() {
     assert_eq!(after.spent - before.spent, 8 + 150 + 1000 + 150);
     world.wait(DAY);
     let next = world.usage(ALICE);
-    assert_eq!((next.requests, next.spent, next.socket_messages), (2, 300, 0), "a new day: its alarm and this");
+    assert_eq!(
+        (next.requests, next.spent, next.socket_messages),
+        (2, 300, 0),
+        "a new day: its alarm and this"
+    );
 }
 
 #[test]

@@ -153,6 +153,26 @@ fn an_acknowledgement_covers_only_what_the_device_was_given() {
 }
 
 #[test]
+fn what_is_still_to_be_given_cannot_be_acknowledged() {
+    let mut world = World::with(&[ALICE, BOB]);
+    world.config.send_burst = 1000;
+    world.restarts(ALICE);
+    let alice = world.connect(ALICE, 1);
+    world.says(ALICE, alice, &burst(BOB, 1, 1..=200));
+    world.says(ALICE, alice, &burst(BOB, 1, 201..=400));
+    let bob = world.connect(BOB, 1);
+    let given = world.receives(BOB, bob).len() as u64;
+    assert!((100..=256).contains(&given));
+    for hibernated in [false, true] {
+        if hibernated {
+            world.hibernates(BOB);
+        }
+        world.says(BOB, bob, &[ack(ids(1, given + 1..=given + 100))]);
+        assert_eq!(world.mailbox(BOB).waiting(), 400);
+    }
+}
+
+#[test]
 fn the_new_device_of_a_number_inherits_what_waits_and_the_old_one_is_cut_off() {
     let mut world = World::with(&[ALICE, BOB]);
     let (alice, bob) = (world.connect(ALICE, 1), world.connect(BOB, 1));

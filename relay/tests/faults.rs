@@ -5,7 +5,7 @@
 mod support;
 
 use estafette_protocol::*;
-use estafette_relay::PeerItem;
+use estafette_relay::{PeerAnswer, PeerItem, PeerRequest, Verdict};
 use support::*;
 
 /// The marks that came in, with what they are about.
@@ -204,14 +204,11 @@ fn an_answer_that_does_not_fit_its_call_is_none() {
     let alice = world.connect(ALICE, 1);
     world.calls_hang = true;
     world.says(ALICE, alice, &[send(BOB, 1, 1, false)]);
-    let answer = estafette_relay::PeerAnswer { verdicts: vec![], at: world.now };
+    let answer = PeerAnswer { verdicts: vec![], at: world.now };
     world.answers(ALICE, BOB, Some(answer));
     assert_eq!(refused(&world.hears(ALICE, alice)), [(id(1, 1), ErrorCode::Unavailable)]);
     // An answer to no call, as after a crash, changes nothing.
-    let answer = estafette_relay::PeerAnswer {
-        verdicts: vec![estafette_relay::Verdict::Stored],
-        at: world.now,
-    };
+    let answer = PeerAnswer { verdicts: vec![Verdict::Stored], at: world.now };
     world.answers(ALICE, BOB, Some(answer));
     assert_eq!(world.hears(ALICE, alice), []);
 }
@@ -291,6 +288,32 @@ fn an_alarm_is_set_only_for_something_and_never_put_off() {
     assert_eq!((world.mailbox(BOB).waiting(), world.object(BOB).alarm), (0, None));
     world.alarm_fires(BOB);
     assert_eq!(world.object(BOB).alarm, None);
+}
+
+#[test]
+fn what_was_committed_and_did_not_leave_is_put_on_the_sockets_that_are_left() {
+    let mut world = World::with(&[ALICE, BOB]);
+    let (alice, bob) = (world.connect(ALICE, 1), world.connect(BOB, 1));
+    for number in 1..=3 {
+        world.says(ALICE, alice, &[send(BOB, 1, number, false)]);
+        world.wait(1000);
+    }
+    world.says(BOB, bob, &[ack(ids(1, 1..=3))]);
+    world.hears(BOB, bob);
+    assert_eq!(world.count(BOB, "page"), 0);
+    world.hibernates(BOB);
+    let news =
+        PeerItem::Delivered { device: DeviceId(1), ids: ids(7, [1]), at: world.now, stored: true };
+    let request = PeerRequest { from: number(ALICE), to: number(BOB), items: vec![news] };
+    let now = world.now;
+    let (answer, _) = world.mailbox(BOB).on_call(now, request).unwrap();
+    assert_eq!(answer.verdicts, [Verdict::Stored]);
+    world.hibernates(BOB);
+    world.says(BOB, bob, &[]);
+    let heard = world.hears(BOB, bob);
+    assert_eq!(delivered(&heard), ids(7, [1]));
+    world.says(BOB, bob, &[ack(receipt_ids(&heard))]);
+    assert_eq!(world.mailbox(BOB).waiting(), 0);
 }
 
 #[test]

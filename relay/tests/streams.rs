@@ -187,11 +187,32 @@ fn what_was_given_up_is_never_said_to_be_delivered() {
     ];
     assert_eq!(world.calls(ALICE, BOB, items), [Verdict::Stored; 3]);
     assert_eq!(world.calls(ALICE, BOB, given_up.to_vec()), [OUT_OF_ORDER; 2]);
-    world.restarts(BOB);
-    assert_eq!(world.calls(ALICE, BOB, given_up.to_vec()), [OUT_OF_ORDER; 2], "nor after a crash");
     let bob = world.connect(BOB, 1);
     world.says(BOB, bob, &[ack(ids(1, [1, 3, 6]))]);
-    assert_eq!(world.calls(ALICE, BOB, given_up.to_vec()), [OUT_OF_ORDER; 2], "nor delivered");
+    assert_eq!(world.calls(ALICE, BOB, given_up.to_vec()), [OUT_OF_ORDER; 2], "nor when all are");
+}
+
+#[test]
+fn what_nobody_knows_any_more_is_taken_again_and_not_said_to_be_delivered() {
+    let mut world = World::with(&[ALICE, BOB]);
+    let alice = world.connect(ALICE, 1);
+    for number in 1..=3 {
+        world.says(ALICE, alice, &[send(BOB, 1, number, number > 1)]);
+    }
+    world.hears(ALICE, alice);
+    let bob = world.connect(BOB, 1);
+    world.says(BOB, bob, &[ack(ids(1, [2]))]);
+    world.hears(ALICE, alice);
+    world.restarts(BOB);
+    assert_eq!(world.mailbox(BOB).waiting(), 2);
+    // Her device did not hear that, and repeats from there.
+    world.says(ALICE, alice, &[send(BOB, 1, 2, false), send(BOB, 1, 3, true)]);
+    let heard = world.hears(ALICE, alice);
+    assert_eq!((sent(&heard), delivered(&heard)), (ids(1, 2..=3), vec![]));
+    let bob = world.connect(BOB, 1);
+    let mut received = world.receives(BOB, bob);
+    received.sort();
+    assert_eq!(received, ids(1, 1..=3));
 }
 
 #[test]
