@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use estafette_bench::ejabberd;
 use estafette_bench::estafette::bill;
 use estafette_bench::report::{self, Plan, Report};
@@ -20,9 +20,10 @@ struct Arguments {
     #[arg(long = "workload", value_name = "NAME")]
     workloads: Vec<Name>,
 
-    /// Another server to run the same workloads on
-    #[arg(long, value_enum)]
-    against: Option<Peer>,
+    /// Another server to run the same workloads on: `ejabberd`, or the directory of another build
+    /// of the Worker
+    #[arg(long, value_name = "SERVER")]
+    against: Option<PathBuf>,
 
     /// Only count what is billed; fails when a message costs more than it may
     #[arg(long, conflicts_with_all = ["against", "workloads", "rounds", "quick"])]
@@ -49,11 +50,6 @@ struct Arguments {
     without_stream_management: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Peer {
-    Ejabberd,
-}
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime =
@@ -74,9 +70,13 @@ fn main() -> ExitCode {
 /// Whether every figure is within its limit.
 async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let mut targets = vec![Kind::Estafette];
-    if let Some(Peer::Ejabberd) = arguments.against {
+    if let Some(other) = arguments.against {
         let stream_management = !arguments.without_stream_management;
-        targets.push(Kind::Ejabberd(ejabberd::Options { stream_management }));
+        targets.push(match other.to_str() {
+            Some("ejabberd") => Kind::Ejabberd(ejabberd::Options { stream_management }),
+            // The runtime may be started elsewhere than here.
+            _ => Kind::Build(std::path::absolute(other)?),
+        });
     }
     for target in &targets {
         target.check()?;

@@ -11,8 +11,12 @@ use crate::target::{Kind, Target};
 use crate::texts::Texts;
 use crate::workload::Name;
 
-/// What a CPU figure may be at the most, as a multiple of the other target's in the same run.
-const RATIO_LIMITS: [(Name, &str, f64); 3] = [
+/// What a CPU figure of a workload may be at the most, as a multiple of the other target's in the
+/// same run.
+type RatioLimits = [(Name, &'static str, f64)];
+
+/// The limits where the other target is ejabberd.
+const RATIO_LIMITS: &RatioLimits = &[
     (Name::OnlineWindow8, "cpu_per_message", 2.0),
     (Name::Away100x100Receipts, "store_cpu_per_message", 0.5),
     (Name::Away100x100Receipts, "drain_cpu_per_message", 0.5),
@@ -89,7 +93,7 @@ pub async fn run(plan: &Plan, texts: &Arc<Texts>, report: &mut Report) -> anyhow
     for &name in &plan.workloads {
         let mut runs: Vec<Vec<Measurement>> = vec![Vec::new(); plan.targets.len()];
         for round in 1..=plan.rounds {
-            for (&kind, runs) in plan.targets.iter().zip(&mut runs) {
+            for (kind, runs) in plan.targets.iter().zip(&mut runs) {
                 eprintln!("{name} on {}, round {round} of {}", kind.as_str(), plan.rounds);
                 let measured = once(name, kind, plan.quick, texts).await;
                 runs.push(measured.with_context(|| format!("{name} on {}", kind.as_str()))?);
@@ -102,9 +106,11 @@ pub async fn run(plan: &Plan, texts: &Arc<Texts>, report: &mut Report) -> anyhow
             }
             report.print(name.as_str(), &measured)?;
         }
-        if let [ours, theirs] = runs.as_slice() {
+        if let ([ours, theirs], [_, other]) = (runs.as_slice(), plan.targets.as_slice()) {
+            let limits = if matches!(other, Kind::Ejabberd(_)) { RATIO_LIMITS } else { &[] };
             let pairs = ours.iter().zip(theirs);
-            let ratios: Vec<_> = pairs.map(|(ours, theirs)| ratios(name, ours, theirs)).collect();
+            let ratios: Vec<_> =
+                pairs.map(|(ours, theirs)| ratios(name, limits, ours, theirs)).collect();
             report.print(name.as_str(), &Measurement::median(&ratios))?;
         }
     }
@@ -112,12 +118,17 @@ pub async fn run(plan: &Plan, texts: &Arc<Texts>, report: &mut Report) -> anyhow
 }
 
 /// The CPU figures of one round as multiples of the other target's.
-fn ratios(name: Name, ours: &Measurement, theirs: &Measurement) -> Measurement {
+fn ratios(
+    name: Name,
+    limits: &RatioLimits,
+    ours: &Measurement,
+    theirs: &Measurement,
+) -> Measurement {
     let mut ratios = Measurement::default();
     for Figure { name: figure, value, .. } in &ours.figures {
         let theirs = theirs.value(figure).filter(|value| *value > 0.0);
         let Some(theirs) = theirs.filter(|_| figure.contains("cpu")) else { continue };
-        let known = RATIO_LIMITS.iter().find(|(of, limited, _)| *of == name && limited == figure);
+        let known = limits.iter().find(|(of, limited, _)| *of == name && limited == figure);
         let (ratio, value) = (format!("ratio_{figure}"), value / theirs);
         match known {
             Some(&(_, _, limit)) => ratios.push_limited(ratio, value, "", limit),
@@ -130,7 +141,7 @@ fn ratios(name: Name, ours: &Measurement, theirs: &Measurement) -> Measurement {
 /// Each run has a server of its own, so that none inherits another's memory or queues.
 async fn once(
     name: Name,
-    kind: Kind,
+    kind: &Kind,
     quick: bool,
     texts: &Arc<Texts>,
 ) -> anyhow::Result<Measurement> {
@@ -143,7 +154,7 @@ async fn once(
 
 #[cfg(test)]
 mod tests {
-    use super::ratios;
+    use super::{RATIO_LIMITS, ratios};
     use crate::measure::Measurement;
     use crate::workload::Name;
 
@@ -156,11 +167,11 @@ mod tests {
             measured
         };
         let (ours, theirs) = (measured(300.0, 1.0), measured(400.0, 2.0));
-        let fair = ratios(Name::Away100x100Receipts, &ours, &theirs);
+        let fair = ratios(Name::Away100x100Receipts, RATIO_LIMITS, &ours, &theirs);
         assert_eq!(fair.figures.len(), 1);
         assert_eq!(fair.value("ratio_store_cpu_per_message"), Some(0.75));
         assert!(fair.figures.iter().all(|figure| figure.is_over()));
-        let other = ratios(Name::Away100x100, &ours, &theirs);
+        let other = ratios(Name::Away100x100, RATIO_LIMITS, &ours, &theirs);
         assert!(other.figures.iter().all(|figure| figure.limit.is_none()));
     }
 }

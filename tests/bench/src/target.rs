@@ -1,6 +1,9 @@
 //! The servers that can be measured, behind one set of verbs.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use estafette_testkit::Options;
 
 use crate::ejabberd::{self, Ejabberd};
 use crate::estafette::{self, Estafette};
@@ -9,27 +12,30 @@ use crate::texts::Texts;
 use crate::workload::Workload;
 
 /// Which server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The Worker as it was last built.
     Estafette,
+    /// The Worker as another build left it in a directory.
+    Build(PathBuf),
     /// The ejabberd that the system has installed.
     Ejabberd(ejabberd::Options),
 }
 
 impl Kind {
     /// What its figures are called after.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Estafette => "estafette",
+            Self::Build(_) => "build",
             Self::Ejabberd(_) => "ejabberd",
         }
     }
 
     /// Fails, with advice, when it cannot be started here.
-    pub fn check(self) -> anyhow::Result<()> {
+    pub fn check(&self) -> anyhow::Result<()> {
         match self {
-            Self::Estafette => Ok(()),
+            Self::Estafette | Self::Build(_) => Ok(()),
             Self::Ejabberd(_) => ejabberd::check(),
         }
     }
@@ -38,7 +44,7 @@ impl Kind {
 /// A running server of some kind, private to this program.
 #[derive(Debug)]
 pub enum Target {
-    /// See [`Kind::Estafette`].
+    /// See [`Kind::Estafette`] and [`Kind::Build`].
     Estafette(Estafette),
     /// See [`Kind::Ejabberd`].
     Ejabberd(Ejabberd),
@@ -46,14 +52,23 @@ pub enum Target {
 
 impl Target {
     /// Starts one with the accounts that `workload` needs.
-    pub async fn start(kind: Kind, workload: &Workload, texts: Arc<Texts>) -> anyhow::Result<Self> {
+    pub async fn start(
+        kind: &Kind,
+        workload: &Workload,
+        texts: Arc<Texts>,
+    ) -> anyhow::Result<Self> {
         match kind {
             Kind::Estafette => {
-                let server = Estafette::start(workload.accounts(), texts, &[]).await?;
+                let server = Estafette::start(Options::new(), workload.accounts(), texts).await?;
+                Ok(Self::Estafette(server))
+            }
+            Kind::Build(bundle) => {
+                let options = Options::new().bundle(bundle);
+                let server = Estafette::start(options, workload.accounts(), texts).await?;
                 Ok(Self::Estafette(server))
             }
             Kind::Ejabberd(options) => {
-                let server = Ejabberd::start(workload.accounts(), options, &texts).await?;
+                let server = Ejabberd::start(workload.accounts(), *options, &texts).await?;
                 Ok(Self::Ejabberd(server))
             }
         }

@@ -24,11 +24,11 @@ pub(super) async fn run(
     let senders = connections::online(server, 0..recipients).await?;
 
     let used = server.usage(users.clone()).await?;
-    let before = server.process().settled_cpu().await?;
+    let before = server.process()?.settled_cpu().await?;
     let begin = Instant::now();
     let (senders, mut bursts) = store(server, senders, messages_each, burst).await?;
     let took = begin.elapsed();
-    let stored = server.process().settled_cpu().await?;
+    let stored = server.process()?.settled_cpu().await?;
     measured.push_cpu("store_cpu_per_message", stored.saturating_sub(before), messages);
     measured.push_rate("store_throughput", messages, took);
     measured.push_latencies("store_burst", &mut bursts);
@@ -36,7 +36,7 @@ pub(super) async fn run(
     let begin = Instant::now();
     let (connections, mut drains) = drain(server, senders, messages_each).await?;
     let took = begin.elapsed();
-    let cpu = server.process().settled_cpu().await?.saturating_sub(stored);
+    let cpu = server.process()?.settled_cpu().await?.saturating_sub(stored);
     measured.push_cpu("drain_cpu_per_message", cpu, messages);
     measured.push_rate("drain_throughput", messages, took);
     measured.push_latencies("drain", &mut drains);

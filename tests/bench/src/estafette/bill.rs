@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use estafette_protocol::http::Usage;
+use estafette_testkit::Options;
 
 use super::away;
 use super::client::Connection;
@@ -106,8 +107,8 @@ const AWAY: Limits = [0.12, 0.18, 0.12];
 
 /// Counts every path. The names are those of paths, in place of workloads.
 pub async fn run(texts: &Arc<Texts>) -> anyhow::Result<Vec<(&'static str, Measurement)>> {
-    let hold = [("HOLD_MS", HOLD_MILLIS)];
-    let server = Estafette::start(2 * PAIRS, Arc::clone(texts), &hold).await?;
+    let options = Options::new().var("HOLD_MS", HOLD_MILLIS);
+    let server = Estafette::start(options, 2 * PAIRS, Arc::clone(texts)).await?;
     let paths = async {
         anyhow::Ok(vec![
             ("bill-online-window-1", online(&server, Pace::Window(1), false, WINDOW_1).await?),

@@ -8,6 +8,9 @@ use super::server::Estafette;
 use crate::connections::{IN_FLIGHT, WARM_UP, each};
 use crate::measure::Measurement;
 
+/// After this long without an event every object has left memory; its socket stays.
+const HIBERNATION: Duration = Duration::from_secs(12);
+
 /// Brings users online; the connections are in their order.
 pub(super) async fn online(
     server: &Estafette,
@@ -49,12 +52,12 @@ async fn connect(
     in_flight: u32,
 ) -> anyhow::Result<Vec<Connection>> {
     let reach = server.reach();
-    let before = server.process().settled_cpu().await?;
+    let before = server.process()?.settled_cpu().await?;
     let begin = Instant::now();
     let (online, mut latencies) =
         each(users, in_flight, |user| Connection::online(reach.clone(), user)).await?;
     let took = begin.elapsed();
-    let cpu = server.process().settled_cpu().await?.saturating_sub(before);
+    let cpu = server.process()?.settled_cpu().await?.saturating_sub(before);
     measured.push_cpu(&format!("{name}_cpu"), cpu, latencies.count());
     measured.push_rate(&format!("{name}_rate"), latencies.count(), took);
     measured.push_latencies(name, &mut latencies);
@@ -66,21 +69,26 @@ pub(super) async fn idle(
     connections: u32,
     hold: Duration,
 ) -> anyhow::Result<Measurement> {
-    let process = server.process();
+    server.restart()?;
+    let process = server.process()?;
     close(online(server, 0..WARM_UP.min(connections)).await?).await?;
     process.settled_cpu().await?;
     let empty = process.resident_bytes()?;
     let online = online(server, 0..connections).await?;
 
     let before = process.settled_cpu().await?;
+    tokio::time::sleep(HIBERNATION).await;
+    let hibernated = process.settled_cpu().await?;
     let begin = Instant::now();
     tokio::time::sleep(hold).await;
-    let cpu = process.cpu()?.saturating_sub(before);
+    let cpu = process.cpu()?.saturating_sub(hibernated);
     let held = begin.elapsed();
     let full = process.resident_bytes()?;
 
     let mut measured = Measurement::default();
     measured.push_memory(empty, full, connections);
+    let hibernation = hibernated.saturating_sub(before);
+    measured.push_cpu("hibernation_cpu", hibernation, u64::from(connections));
     measured.push("idle_cpu", cpu.as_secs_f64() * 1e6 / held.as_secs_f64(), "µs/s");
     close(online).await?;
     Ok(measured)

@@ -56,12 +56,12 @@ pub(super) async fn run(
     let (connected, _) = exchange(connected, Exchange::warm_up(true)).await?;
 
     let used = server.usage(users.clone()).await?;
-    let before = server.process().settled_cpu().await?;
+    let before = server.process()?.settled_cpu().await?;
     let begin = Instant::now();
     let (connected, mut latencies) =
         exchange(connected, Exchange { pace, messages: messages_each, read: true }).await?;
     let took = begin.elapsed();
-    let cpu = server.process().settled_cpu().await?.saturating_sub(before);
+    let cpu = server.process()?.settled_cpu().await?.saturating_sub(before);
     let bill = Bill::between(&used, &server.usage(users).await?);
 
     let mut measured = Measurement::default();

@@ -19,9 +19,11 @@ const FIRST_NUMBER: u64 = 33_600_000_000;
 
 /// What a benchmark raises, so that it measures work and not waiting: no rate limit, no budget, and
 /// room for a whole workload in one mailbox.
-const RAISED: [(&str, u64); 4] = [
+const RAISED: [(&str, u64); 6] = [
     ("SEND_BURST", 1_000_000),
     ("SENDS_PER_SECOND", 1_000_000),
+    ("BATCH_BURST", 1_000_000),
+    ("BATCHES_PER_SECOND", 1_000_000),
     ("QUEUE_MESSAGES_MAX", 1_000_000),
     ("DAILY_BUDGET_NANODOLLARS", 1 << 53),
 ];
@@ -45,7 +47,6 @@ pub(super) struct Reach {
 #[derive(Debug)]
 pub struct Estafette {
     runtime: Runtime,
-    process: Process,
     api: Api,
     reach: Reach,
     texts: Arc<Texts>,
@@ -54,16 +55,14 @@ pub struct Estafette {
 }
 
 impl Estafette {
-    /// Starts one, with that many accounts. `variables` are set beside those that every benchmark
-    /// raises.
+    /// Starts one, with that many accounts.
     pub async fn start(
+        mut options: Options,
         accounts: u32,
         texts: Arc<Texts>,
-        variables: &[(&str, u64)],
     ) -> anyhow::Result<Self> {
         raise_file_limit()?;
-        let mut options = Options::new();
-        for &(name, value) in RAISED.iter().chain(variables) {
+        for (name, value) in RAISED {
             options = options.var(name, value);
         }
         for binding in RAISED_BINDINGS {
@@ -74,7 +73,6 @@ impl Estafette {
             anyhow::Ok((Runtime::start(options.sms(&gateway))?, gateway))
         };
         let (runtime, gateway) = tokio::task::spawn_blocking(start).await??;
-        let process = Process::new(runtime.workerd_pid()?);
         let api = Api::new(runtime.url());
         let numbers = (0..accounts).map(|user| format!("+{}", FIRST_NUMBER + u64::from(user)));
         let register = api.clone();
@@ -83,12 +81,17 @@ impl Estafette {
             Ok(Account { number: registered.account, token: registered.token })
         });
         let reach = Reach { port: runtime.port(), accounts: Arc::new(accounts.await?) };
-        Ok(Self { runtime, process, api, reach, texts, streams: AtomicU64::new(0) })
+        Ok(Self { runtime, api, reach, texts, streams: AtomicU64::new(0) })
     }
 
     /// The server process.
-    pub(super) fn process(&self) -> Process {
-        self.process
+    pub(super) fn process(&self) -> anyhow::Result<Process> {
+        Ok(Process::new(self.runtime.workerd_pid()?))
+    }
+
+    /// A new process on the same storage: without what registering the accounts has left in memory.
+    pub(super) fn restart(&self) -> anyhow::Result<()> {
+        tokio::task::block_in_place(|| self.runtime.restart())
     }
 
     /// What a client needs to connect.
