@@ -198,7 +198,10 @@ impl Phone {
     pub fn wait(&mut self, time: Millis) -> Said {
         let end = self.now + time;
         let mut all = Said::default();
+        let mut ticks = 0;
         while let Some(at) = self.client.wake_at().filter(|at| *at <= end) {
+            ticks += 1;
+            assert!(ticks < 10_000, "the client spins");
             self.now = self.now.max(at);
             let said = self.tick();
             all.batches.extend(said.batches);
