@@ -9,18 +9,19 @@ use std::rc::Rc;
 use estafette_protocol::http::{CodeSent, Devices, Health, Registered};
 use estafette_protocol::{DeviceId, ErrorCode, Millis, PhoneNumber};
 use estafette_relay::{AccountAnswer, AccountRequest, Connect};
-use js_sys::Uint8Array;
+use futures_util::StreamExt;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
+use worker::js_sys::{Reflect, Uint8Array};
+use worker::wasm_bindgen_futures::{self, JsFuture};
+use worker::{
+    ByteStream, Env, Headers, Request, RequestInit, Response, ResponseBuilder, Stub, web_sys,
+};
 
 use crate::code::Code;
 use crate::connect;
 use crate::input::{self, BODY_BYTES_MAX, Registration};
-use crate::js::{
-    self, CallError, Chunk, Env, Headers, RateLimit, RateLimitOptions, RateLimitOutcome, Request,
-    RequestInit, Response, ResponseInit, Stub,
-};
+use crate::js::{self, CallError, Mailbox};
 use crate::log::{self, Event};
 use crate::problem::Failure;
 use crate::route::{Route, route};
@@ -28,6 +29,9 @@ use crate::setup::{Setup, SetupError, SetupFault};
 use crate::sms::{self, SmsError};
 use crate::token::Identity;
 
+const MAILBOX: &str = "MAILBOX";
+const LIMIT_ADDRESS: &str = "LIMIT_ADDRESS";
+const LIMIT_DEVICE: &str = "LIMIT_DEVICE";
 const OPENAPI: &str = include_str!("../api/openapi.json");
 const ASYNCAPI: &str = include_str!("../api/asyncapi.json");
 /// The period of the rate-limit bindings in `wrangler.toml`.
@@ -48,7 +52,7 @@ pub(crate) fn setup(env: &Env) -> Result<Rc<Setup>, SetupError> {
                     let at = info.location().map(ToString::to_string).unwrap_or_default();
                     log::write(&Event::Panic { at: &at });
                 }));
-                let read = bound(env).and_then(|()| Setup::read(|name| env.variable(name)));
+                let read = bound(env).and_then(|()| Setup::read(|name| variable(env, name)));
                 if let Err(error) = &read {
                     log::write(&Event::Setup(*error));
                 }
@@ -59,23 +63,29 @@ pub(crate) fn setup(env: &Env) -> Result<Rc<Setup>, SetupError> {
 }
 
 fn bound(env: &Env) -> Result<(), SetupError> {
-    for variable in ["MAILBOX", "LIMIT_ADDRESS", "LIMIT_DEVICE"] {
-        if !env.has(variable) {
-            return Err(SetupError { variable, fault: SetupFault::Missing });
-        }
+    let missing = |variable| SetupError { variable, fault: SetupFault::Missing };
+    env.durable_object(MAILBOX).or(Err(missing(MAILBOX)))?;
+    for variable in [LIMIT_ADDRESS, LIMIT_DEVICE] {
+        env.rate_limiter(variable).or(Err(missing(variable)))?;
     }
     Ok(())
 }
 
+/// The text of a variable or secret. `Env::var` finds no number, and numbers may be written as such.
+fn variable(env: &Env, name: &str) -> Option<String> {
+    let value = Reflect::get(env, &JsValue::from_str(name)).ok()?;
+    value.as_string().or_else(|| value.as_f64().map(|number| number.to_string()))
+}
+
 /// Answers one request.
 #[wasm_bindgen]
-pub async fn fetch(request: Request, env: Env) -> Response {
+pub async fn fetch(request: web_sys::Request, env: Env) -> web_sys::Response {
     let now = js::now();
-    let Ok(setup) = setup(&env) else { return problem(&ErrorCode::Internal.into()) };
-    let front = Front { request, env, setup, now };
+    let Ok(setup) = setup(&env) else { return problem(&ErrorCode::Internal.into()).into() };
+    let front = Front { request: request.into(), env, setup, now };
     match front.respond().await {
-        Ok(response) => response,
-        Err(failure) => problem(&failure),
+        Ok(response) => response.into(),
+        Err(failure) => problem(&failure).into(),
     }
 }
 
@@ -84,30 +94,27 @@ pub(crate) fn problem(failure: &Failure) -> Response {
     let headers: Vec<_> = failure.headers().collect();
     let mut all = vec![("content-type", "application/json")];
     all.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
-    Response::new(Some(&failure.body()), &answer(failure.code.status(), &all))
+    answer(failure.code.status(), &all).fixed(failure.body().into_bytes())
 }
 
 /// Status and headers, with those that every answer has. None lets another site's page read it.
-pub(crate) fn answer(status: u16, headers: &[(&str, &str)]) -> ResponseInit {
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)]) -> ResponseBuilder {
+    let always = [("cache-control", "no-store"), ("x-content-type-options", "nosniff")];
     let all = Headers::new();
-    all.set("cache-control", "no-store");
-    all.set("x-content-type-options", "nosniff");
-    for (name, value) in headers {
-        all.set(name, value);
+    for (name, value) in always.iter().chain(headers) {
+        // Names and values are this program's own: none is refused.
+        let _ = all.set(name, value);
     }
-    let init: ResponseInit = js::dictionary();
-    init.set_status(status);
-    init.set_headers(&all);
-    init
+    ResponseBuilder::new().with_status(status).with_headers(all)
 }
 
-fn json_text(status: u16, body: &str) -> Response {
-    Response::new(Some(body), &answer(status, &[("content-type", "application/json")]))
+fn json_text(status: u16, body: impl Into<Vec<u8>>) -> Response {
+    answer(status, &[("content-type", "application/json")]).fixed(body.into())
 }
 
 fn json(status: u16, body: &impl Serialize) -> Result<Response, Failure> {
     let text = serde_json::to_string(body).or(Err(ErrorCode::Internal))?;
-    Ok(json_text(status, &text))
+    Ok(json_text(status, text))
 }
 
 /// One request on its way.
@@ -120,7 +127,9 @@ struct Front {
 
 impl Front {
     async fn respond(&self) -> Result<Response, Failure> {
-        match route(&self.request.method(), &self.request.url())? {
+        // `Request::method` takes what it does not know for GET.
+        let request = self.request.inner();
+        match route(&request.method(), &request.url())? {
             Route::Health => json(
                 200,
                 &Health {
@@ -202,7 +211,7 @@ impl Front {
     async fn remove(&self, target: DeviceId) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
         match self.ask(account, &AccountRequest::Remove { device, target }).await? {
-            AccountAnswer::Granted => Ok(Response::new(None, &answer(204, &[]))),
+            AccountAnswer::Granted => Ok(answer(204, &[]).empty()),
             _ => Err(ErrorCode::Internal.into()),
         }
     }
@@ -222,13 +231,18 @@ impl Front {
         let (encoding, token) = offer.ok_or(ErrorCode::UpgradeRequired)?;
         let Identity { account, device } = self.identify(token)?;
         self.limit_device(device).await?;
+        let connect = Connect { account, device, encoding };
+        answered(self.connect(&connect).await)
+    }
+
+    async fn connect(&self, connect: &Connect) -> worker::Result<Response> {
         let headers = Headers::new();
-        headers.set("upgrade", "websocket");
-        headers.set(connect::HEADER, &connect::write(&Connect { account, device, encoding }));
-        let init: RequestInit = js::dictionary();
-        init.set_request_headers(&headers);
-        let call = self.account(account).fetch_stub("https://mailbox/", &init);
-        Ok(answered(call).await?.unchecked_into())
+        headers.set("upgrade", "websocket")?;
+        headers.set(connect::HEADER, &connect::write(connect))?;
+        let mut init = RequestInit::new();
+        init.with_headers(headers);
+        let request = Request::new_with_init("https://mailbox/", &init)?;
+        self.mailbox(connect.account)?.fetch_with_request(request).await
     }
 
     /// Who asks, by the token in the header or in `offered`.
@@ -247,15 +261,26 @@ impl Front {
 
     async fn limit_address(&self) -> Result<(), Failure> {
         let address = self.header("cf-connecting-ip").unwrap_or_default();
-        limit(&self.env.limit_address(), &input::address_key(&address)).await
+        limit(&self.env, LIMIT_ADDRESS, input::address_key(&address)).await
     }
 
     async fn limit_device(&self, device: DeviceId) -> Result<(), Failure> {
-        limit(&self.env.limit_device(), &device.to_string()).await
+        limit(&self.env, LIMIT_DEVICE, device.to_string()).await
     }
 
-    fn account(&self, number: PhoneNumber) -> Stub {
-        self.env.mailbox().get_by_name(&number.to_string())
+    fn mailbox(&self, number: PhoneNumber) -> worker::Result<Stub> {
+        self.env.durable_object(MAILBOX)?.get_by_name(&number.to_string())
+    }
+
+    async fn call(
+        &self,
+        account: PhoneNumber,
+        request: &AccountRequest,
+    ) -> worker::Result<Vec<u8>> {
+        let mailbox: Mailbox = self.mailbox(account)?.into_rpc();
+        let request = Uint8Array::from(request.encode().as_slice());
+        let answer = JsFuture::from(mailbox.account(request)?).await?;
+        Ok(answer.dyn_into::<Uint8Array>()?.to_vec())
     }
 
     /// Asks the account's object; a refusal is a failure.
@@ -264,10 +289,8 @@ impl Front {
         account: PhoneNumber,
         request: &AccountRequest,
     ) -> Result<AccountAnswer, Failure> {
-        let bytes = Uint8Array::from(request.encode().as_slice());
-        let answer = answered(self.account(account).account(bytes)).await?;
-        let answer: Uint8Array = answer.dyn_into().or(Err(ErrorCode::Internal))?;
-        match AccountAnswer::decode(&answer.to_vec()) {
+        let answer = answered(self.call(account, request).await)?;
+        match AccountAnswer::decode(&answer) {
             Some(AccountAnswer::Refused { code, retry_after }) => {
                 Err(Failure { code, retry_after, allow: None })
             }
@@ -277,7 +300,8 @@ impl Front {
     }
 
     fn header(&self, name: &str) -> Option<String> {
-        self.request.headers().get(name)
+        // An error is an ill-formed name, of which there is none.
+        self.request.headers().get(name).ok().flatten()
     }
 
     /// The body, whose length is checked as announced and as it comes in.
@@ -287,22 +311,17 @@ impl Front {
             return Err(ErrorCode::TooLarge.into());
         }
         let mut body = Vec::new();
-        let Some(stream) = self.request.body() else { return Ok(body) };
-        let reader = stream.get_reader();
-        loop {
-            let chunk = JsFuture::from(reader.read()).await.or(Err(ErrorCode::Malformed))?;
-            let chunk: Chunk = chunk.unchecked_into();
-            if chunk.done() {
-                return Ok(body);
-            }
-            let bytes = chunk.value();
-            if body.len() + bytes.length() as usize > BODY_BYTES_MAX {
-                // What is left of it is not waited for.
-                let _ = reader.cancel();
+        let Some(stream) = self.request.inner().body() else { return Ok(body) };
+        // What is left of it when this returns is not waited for.
+        let mut stream = ByteStream::from(stream);
+        while let Some(chunk) = stream.next().await {
+            let bytes = chunk.or(Err(ErrorCode::Malformed))?;
+            if body.len() + bytes.len() > BODY_BYTES_MAX {
                 return Err(ErrorCode::TooLarge.into());
             }
-            body.extend(bytes.to_vec());
+            body.extend(bytes);
         }
+        Ok(body)
     }
 }
 
@@ -316,15 +335,13 @@ fn draw_code() -> Result<Code, Failure> {
 }
 
 /// A limit that does not answer stops nobody: it saves money, it does not guard anything.
-async fn limit(binding: &RateLimit, key: &str) -> Result<(), Failure> {
-    let options: RateLimitOptions = js::dictionary();
-    options.set_key(key);
-    let outcome = match binding.limit(&options) {
-        Ok(promise) => JsFuture::from(promise).await,
+async fn limit(env: &Env, binding: &str, key: String) -> Result<(), Failure> {
+    let outcome = match env.rate_limiter(binding) {
+        Ok(limiter) => limiter.limit(key).await,
         Err(error) => Err(error),
     };
     match outcome {
-        Ok(outcome) if !outcome.unchecked_ref::<RateLimitOutcome>().success() => {
+        Ok(outcome) if !outcome.success => {
             Err(Failure::for_now(ErrorCode::RateLimited, LIMIT_PERIOD))
         }
         Ok(_) => Ok(()),
@@ -336,13 +353,10 @@ async fn limit(binding: &RateLimit, key: &str) -> Result<(), Failure> {
 }
 
 /// What an object answers. If it does not, nothing of the reason is told but whether to try again.
-async fn answered(call: Result<js_sys::Promise, JsValue>) -> Result<JsValue, Failure> {
-    let outcome = match call {
-        Ok(promise) => JsFuture::from(promise).await,
-        Err(error) => Err(error),
-    };
+fn answered<T>(outcome: worker::Result<T>) -> Result<T, Failure> {
     outcome.map_err(|error| {
         let (mut overloaded, mut retryable) = (false, false);
+        let error = JsValue::from(error);
         if error.is_object() {
             let error: &CallError = error.unchecked_ref();
             overloaded = error.overloaded().unwrap_or_default();

@@ -6,9 +6,10 @@
 //! account. What can be decided without the platform is decided in modules that never touch it
 //! (`route`, `token`, `code`, `input`, `connect`, `setup`, `problem`), whose tests run natively.
 //!
-//! The bindings to the platform are this crate's own (`js`) and few. The crate `worker` unwraps where
-//! the platform may throw, and a throw inside an object loses what all objects of the isolate have in
-//! memory.
+//! The platform is bound by the crate `worker`, but for what it lacks (`js`). Its macros `event` and
+//! `durable_object` are not used: they would put a second guard against traps beside the shim's, and
+//! restart the instance behind its back. What it unwraps where the platform may throw is not used
+//! either: a throw inside an object loses what all objects of the isolate have in memory.
 
 mod code;
 mod connect;

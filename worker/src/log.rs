@@ -5,7 +5,6 @@
 use estafette_relay::StorageError;
 use serde::Serialize;
 
-use crate::js;
 use crate::setup::SetupError;
 use crate::sms::SmsError;
 
@@ -49,7 +48,7 @@ struct Line<'a> {
 
 /// Writes the line of an event.
 pub(crate) fn write(event: &Event<'_>) {
-    js::error(&line(event));
+    worker::console_error!("{}", line(event));
 }
 
 fn line(event: &Event<'_>) -> String {

@@ -15,29 +15,30 @@ use estafette_protocol::{Encoding, ErrorCode, Millis, PhoneNumber, WireMessage};
 use estafette_relay::{
     AccountRequest, Effect, Mailbox, PeerAnswer, PeerRequest, SocketId, StorageError, Wake,
 };
-use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::*;
+use worker::js_sys::{self, Uint8Array};
+use worker::web_sys::{self, WebSocket};
+use worker::worker_sys::{DurableObjectState, ext::WebSocketExt};
+use worker::{Env, State, WebSocketPair, WebSocketRequestResponsePair};
 
 use crate::connect;
 use crate::front::{answer, problem};
-use crate::js::{
-    self, AutoResponse, Env, Host, ObjectState, Request, Response, WebSocket, WebSocketPair,
-};
+use crate::js::{self, Attachment, Host};
 use crate::log::{self, Event};
 use crate::problem::Failure;
 use crate::setup::Setup;
-use crate::sql::Database;
+use crate::sql::{Database, failed};
 
 /// What may lie unsent on one socket. A device may leave 256 bodies of 64 KiB unacknowledged, 22 MiB
 /// as JSON; one that does not read even that is cut off.
-const UNSENT_BYTES_MAX: f64 = 24.0 * 1024.0 * 1024.0;
+const UNSENT_BYTES_MAX: u32 = 24 * 1024 * 1024;
 /// WebSocket close code: try again later.
 const TRY_LATER: u16 = 1013;
 
 /// The object. The shim makes one for each Durable Object, and another after a trap.
 #[wasm_bindgen]
 pub struct MailboxObject {
-    state: ObjectState,
+    state: State,
     host: Host,
     setup: Rc<Setup>,
     mailbox: Option<Mailbox<Database>>,
@@ -72,10 +73,10 @@ type Step<T> = Result<(T, Vec<Effect>), StorageError>;
 impl MailboxObject {
     /// Touches nothing yet: the mailbox wakes with the first event.
     #[wasm_bindgen(constructor)]
-    pub fn new(state: ObjectState, env: &Env, host: Host) -> Result<MailboxObject, JsValue> {
+    pub fn new(state: DurableObjectState, env: &Env, host: Host) -> Result<MailboxObject, JsValue> {
         let setup = crate::front::setup(env).map_err(|_| Fault::Setup)?;
         Ok(Self {
-            state,
+            state: state.into(),
             host,
             setup,
             mailbox: None,
@@ -87,15 +88,15 @@ impl MailboxObject {
     }
 
     /// The front Worker forwards a device that asks for a socket.
-    pub fn fetch(&mut self, request: &Request) -> Result<Response, JsValue> {
-        let header = request.headers().get(connect::HEADER);
+    pub fn fetch(&mut self, request: &web_sys::Request) -> Result<web_sys::Response, JsValue> {
+        let header = request.headers().get(connect::HEADER)?;
         let connect = header.as_deref().and_then(connect::read).ok_or(Fault::Call)?;
         match self.run(|mailbox, now| mailbox.on_connect(now, connect))? {
-            Err(refusal) => Ok(problem(&Failure::from(refusal))),
+            Err(refusal) => Ok(problem(&Failure::from(refusal)).into()),
             Ok((socket, effects)) => {
-                let client = self.accept(socket).ok_or(Fault::Call)?;
+                let client = self.accept(socket)?;
                 self.perform_all(effects);
-                Ok(switching(&client, connect.encoding))
+                Ok(switching(client, connect.encoding).into())
             }
         }
     }
@@ -187,7 +188,7 @@ impl MailboxObject {
         let mailbox = match self.mailbox.take() {
             Some(mailbox) => mailbox,
             None => {
-                let sockets = self.recall_sockets();
+                let sockets = self.recall_sockets().map_err(failed)?;
                 let alarm = self.host.get_alarm().map(|at| at as Millis);
                 let seed = getrandom::u64().or(Err(StorageError::Row("no randomness")))?;
                 self.life = self.life.wrapping_add(1);
@@ -199,30 +200,32 @@ impl MailboxObject {
     }
 
     /// Finds the sockets that are open, and returns their attachments.
-    fn recall_sockets(&mut self) -> Vec<Vec<u8>> {
+    fn recall_sockets(&mut self) -> Result<Vec<Vec<u8>>, JsValue> {
         self.sockets.clear();
         let mut attachments = Vec::new();
-        for socket in self.state.get_web_sockets() {
-            let socket: WebSocket = socket.unchecked_into();
-            let id = self.state.get_tags(&socket).get(0).as_string();
-            let id = id.and_then(|tag| tag.parse().ok());
-            let attachment = socket.deserialize_attachment();
+        let state = self.state.as_raw();
+        for socket in state.get_websockets()? {
+            let id = state.get_tags(&socket)?.first().and_then(|tag| tag.parse().ok());
+            let attachment = socket.deserialize_attachment()?;
             if let (Some(id), Some(bytes)) = (id, attachment.dyn_ref::<Uint8Array>()) {
                 attachments.push(bytes.to_vec());
                 self.sockets.insert(SocketId(id), socket);
             }
         }
-        attachments
+        Ok(attachments)
     }
 
     /// Opens the server's end of a socket and returns the client's.
-    fn accept(&mut self, id: SocketId) -> Option<WebSocket> {
-        let (client, server) = WebSocketPair::new().ends()?;
-        let tags = Array::of1(&JsValue::from_str(&id.0.to_string()));
-        self.state.set_web_socket_auto_response(&AutoResponse::new("ping", "pong"));
-        self.state.accept_web_socket(&server, &tags);
-        self.sockets.insert(id, server);
-        Some(client)
+    fn accept(&mut self, id: SocketId) -> Result<worker::WebSocket, JsValue> {
+        let WebSocketPair { client, server } = WebSocketPair::new()?;
+        let server: &WebSocket = server.as_ref();
+        // By the raw state: what the crate makes of it panics where the platform throws.
+        let state = self.state.as_raw();
+        let ping = WebSocketRequestResponsePair::new("ping", "pong")?;
+        state.set_websocket_auto_response(&ping)?;
+        state.accept_websocket_with_tags(server, vec![JsValue::from_str(&id.0.to_string())])?;
+        self.sockets.insert(id, server.clone());
+        Ok(client)
     }
 
     fn perform_all(&mut self, effects: Vec<Effect>) {
@@ -240,7 +243,8 @@ impl MailboxObject {
             Effect::Send { socket, message } => self.send(socket, &message),
             Effect::Remember { socket, attachment } => {
                 if let Some(socket) = self.sockets.get(&socket) {
-                    socket.serialize_attachment(&Uint8Array::from(attachment.as_slice()));
+                    let bytes = Uint8Array::from(attachment.as_slice());
+                    socket.unchecked_ref::<Attachment>().serialize(&bytes);
                 }
             }
             Effect::Close { socket, code, reason } => self.close(socket, code, reason),
@@ -265,8 +269,11 @@ impl MailboxObject {
     fn send(&mut self, id: SocketId, message: &WireMessage) {
         let Some(socket) = self.sockets.get(&id) else { return };
         let sent = match message {
-            WireMessage::Text(text) => socket.send(text),
-            WireMessage::Binary(bytes) => socket.send_bytes(Uint8Array::from(bytes.as_slice())),
+            WireMessage::Text(text) => socket.send_with_str(text),
+            // The platform sends later and copies nothing: never a view of wasm memory.
+            WireMessage::Binary(bytes) => {
+                socket.send_with_js_u8_array(&Uint8Array::from(bytes.as_slice()))
+            }
         };
         // A socket that cannot be sent to is closing; its close event follows.
         if sent.is_ok() && socket.buffered_amount() > UNSENT_BYTES_MAX {
@@ -277,16 +284,15 @@ impl MailboxObject {
 
     fn close(&mut self, id: SocketId, code: u16, reason: &str) {
         if let Some(socket) = self.sockets.remove(&id) {
-            socket.serialize_attachment(&JsValue::NULL);
+            socket.unchecked_ref::<Attachment>().serialize(&JsValue::NULL);
             // One that is closing already needs no more.
-            let _ = socket.close(code, reason);
+            let _ = socket.close_with_code_and_reason(code, reason);
         }
     }
 }
 
 /// The answer that hands a device its end of the socket.
-fn switching(client: &WebSocket, encoding: Encoding) -> Response {
-    let init = answer(101, &[("sec-websocket-protocol", encoding.subprotocol())]);
-    init.set_web_socket(client);
-    Response::new(None, &init)
+fn switching(client: worker::WebSocket, encoding: Encoding) -> worker::Response {
+    let protocol = ("sec-websocket-protocol", encoding.subprotocol());
+    answer(101, &[protocol]).with_websocket(client).empty()
 }

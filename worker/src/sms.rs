@@ -2,11 +2,10 @@
 
 use estafette_protocol::PhoneNumber;
 use serde::Serialize;
-use wasm_bindgen::JsCast;
-use wasm_bindgen_futures::JsFuture;
+use worker::{Fetch, Headers, Method, Request, RequestInit, RequestRedirect, ResponseBody};
+use worker::{Response, web_sys::AbortSignal};
 
 use crate::code::Code;
-use crate::js::{self, AbortSignal, Headers, RequestInit, Response};
 use crate::setup::Gateway;
 
 const PATIENCE_MS: u32 = 10_000;
@@ -51,31 +50,36 @@ fn text(code: &Code) -> String {
 
 /// Sends a code to a number.
 pub(crate) async fn send(gateway: &Gateway, to: PhoneNumber, code: &Code) -> Result<(), SmsError> {
-    let message = Message { to, text: &text(code) };
-    // Two strings: writing them cannot fail.
-    let body = serde_json::to_string(&message).unwrap_or_default();
-    let headers = Headers::new();
-    headers.set("authorization", &format!("Bearer {}", gateway.secret));
-    headers.set("content-type", "application/json");
-    let init: RequestInit = js::dictionary();
-    init.set_method("POST");
-    init.set_request_headers(&headers);
-    init.set_body(&body);
-    // The secret goes where the operator said, and nowhere else.
-    init.set_redirect("manual");
-    init.set_signal(&AbortSignal::timeout(PATIENCE_MS));
-    let answer = JsFuture::from(js::fetch(&gateway.url, &init)).await.map_err(|error| {
-        if js::name(&error) == "TimeoutError" { SmsError::Timeout } else { SmsError::Unreachable }
+    let response = post(gateway, to, code).await.map_err(|error| match error {
+        worker::Error::UnknownJsError { name: Some(name), .. } if name == "TimeoutError" => {
+            SmsError::Timeout
+        }
+        _ => SmsError::Unreachable,
     })?;
-    let response: Response = answer.unchecked_into();
-    if let Some(body) = response.response_body() {
+    if let ResponseBody::Stream(body) = response.body() {
         // Nobody reads it, and nobody waits for its end.
         let _ = body.cancel();
     }
-    match response.status() {
+    match response.status_code() {
         200..=299 => Ok(()),
         status => Err(SmsError::Status(status)),
     }
+}
+
+async fn post(gateway: &Gateway, to: PhoneNumber, code: &Code) -> worker::Result<Response> {
+    let headers = Headers::new();
+    headers.set("authorization", &format!("Bearer {}", gateway.secret))?;
+    headers.set("content-type", "application/json")?;
+    let body = serde_json::to_string(&Message { to, text: &text(code) })?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post)
+        .with_headers(headers)
+        .with_body(Some(body.into()))
+        // The secret goes where the operator said, and nowhere else.
+        .with_redirect(RequestRedirect::Manual);
+    let request = Request::new_with_init(&gateway.url, &init)?;
+    let patience = AbortSignal::timeout_with_u32(PATIENCE_MS).into();
+    Fetch::Request(request).send_with_signal(&patience).await
 }
 
 #[cfg(test)]

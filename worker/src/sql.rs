@@ -5,10 +5,12 @@ use std::rc::Rc;
 
 use estafette_relay::sql::Row;
 use estafette_relay::{Sql, StorageError, Value};
-use js_sys::{Array, ArrayBuffer, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
+use worker::Storage;
+use worker::js_sys::{Array, ArrayBuffer, Uint8Array};
+use worker::worker_sys::types::SqlStorage;
 
-use crate::js::{self, SqlStorage, Storage};
+use crate::js::{self, Rows, Transactions};
 
 /// Integers are exact to here in a JavaScript number.
 const EXACT_MAX: f64 = (1_u64 << 53) as f64;
@@ -23,15 +25,15 @@ pub(crate) struct Database {
 impl Database {
     /// `rows_written` also counts what is billed as a row but is no statement.
     pub(crate) fn new(storage: Storage, rows_written: Rc<Cell<u64>>) -> Self {
-        Self { sql: storage.sql(), storage, rows_written }
+        Self { sql: storage.as_raw().sql(), storage, rows_written }
     }
 }
 
 impl Sql for Database {
     fn run(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Row>, StorageError> {
         let bound: Array = parameters.iter().map(bind).collect();
-        let cursor = self.sql.exec(statement, &bound).map_err(failed)?;
-        let rows = cursor.raw().to_array().map_err(failed)?;
+        let cursor = self.sql.exec(statement, bound).map_err(failed)?;
+        let rows = cursor.raw().unchecked_into::<Rows>().to_array().map_err(failed)?;
         self.rows_written.set(self.rows_written.get() + cursor.rows_written() as u64);
         rows.iter().map(|row| row.unchecked_into::<Array>().iter().map(read).collect()).collect()
     }
@@ -43,12 +45,13 @@ impl Sql for Database {
         let mut body = Some(body);
         let mut outcome = None;
         // A throw is what undoes the transaction.
-        let ran = self.storage.transaction_sync(&mut || {
-            let result = body.take().map(|body| body());
-            let failed = matches!(result, Some(Err(_)));
-            outcome = result;
-            if failed { Err(JsValue::NULL) } else { Ok(()) }
-        });
+        let ran =
+            self.storage.as_raw().unchecked_ref::<Transactions>().transaction_sync(&mut || {
+                let result = body.take().map(|body| body());
+                let failed = matches!(result, Some(Err(_)));
+                outcome = result;
+                if failed { Err(JsValue::NULL) } else { Ok(()) }
+            });
         match (outcome, ran) {
             (Some(Ok(_)) | None, Err(error)) => Err(failed(error)),
             (Some(result), _) => result,
@@ -61,7 +64,8 @@ impl Sql for Database {
     }
 }
 
-fn failed(error: JsValue) -> StorageError {
+/// A throw of the platform as an error.
+pub(crate) fn failed(error: JsValue) -> StorageError {
     StorageError::Sql(js::message(&error))
 }
 
