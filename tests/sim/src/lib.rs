@@ -4,7 +4,7 @@
 //! every fault. A run has two parts. In the first the users write and read while the network, the
 //! objects, the devices and the clocks misbehave ([`Faults`]). In the second nothing fails any more,
 //! every socket is cut once, and the run goes on until nobody has anything left to do. Then the
-//! invariants of the design are checked ([`check`]).
+//! invariants of the design are checked (`check.rs`).
 //!
 //! Only the decisions are simulated as they are: sockets, calls, timers, alarms and storage commits
 //! are played by this crate.
