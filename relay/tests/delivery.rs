@@ -153,6 +153,21 @@ fn an_acknowledgement_covers_only_what_the_device_was_given() {
 }
 
 #[test]
+fn what_no_longer_fits_the_window_comes_after_what_is_held() {
+    let mut world = World::with(&[ALICE, BOB]);
+    world.config.send_burst = 1000;
+    world.restarts(ALICE);
+    let (alice, bob) = (world.connect(ALICE, 1), world.connect(BOB, 1));
+    world.says(ALICE, alice, &burst(BOB, 1, 1..=200));
+    world.says(ALICE, alice, &burst(BOB, 1, 201..=300));
+    assert_eq!(sent(&world.hears(ALICE, alice)).len(), 300, "stored, all of it");
+    assert_eq!(world.receives(BOB, bob), ids(1, 1..=200));
+    world.wait(1000);
+    world.says(BOB, bob, &[ack(ids(1, 1..=200))]);
+    assert_eq!(world.receives(BOB, bob), ids(1, 201..=300));
+}
+
+#[test]
 fn what_is_still_to_be_given_cannot_be_acknowledged() {
     let mut world = World::with(&[ALICE, BOB]);
     world.config.send_burst = 1000;
