@@ -81,7 +81,7 @@ impl Report {
             let verdict = if figure.is_over() { "  OVER THE LIMIT" } else { "" };
             let limit = limit.map(|limit| format!("(at most {limit}){verdict}"));
             let line =
-                format!("  {name:<40} {value:>12.2} {unit:<5} {}", limit.unwrap_or_default());
+                format!("  {name:<40} {value:>12.2} {unit:<8} {}", limit.unwrap_or_default());
             writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
@@ -131,8 +131,8 @@ fn ratios(
         let known = limits.iter().find(|(of, limited, _)| *of == name && limited == figure);
         let (ratio, value) = (format!("ratio_{figure}"), value / theirs);
         match known {
-            Some(&(_, _, limit)) => ratios.push_limited(ratio, value, "", limit),
-            None => ratios.push(ratio, value, ""),
+            Some(&(_, _, limit)) => ratios.push_limited(ratio, value, "×", limit),
+            None => ratios.push(ratio, value, "×"),
         }
     }
     ratios

@@ -11,10 +11,17 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 pub enum Pace {
     /// As soon as fewer than this many of its messages wait for their delivery receipt.
     Window(u32),
+    /// The same, but the first ones are written one after the other, [`APART`] between them. Messages
+    /// that were written together come, are answered and make room together, so a window that is
+    /// filled at once stays one batch; people do not write eight messages at once.
+    Apart(u32),
     /// So that all pairs together send this many messages a second, evenly spread, whatever has
     /// been answered.
     PerSecond(u32),
 }
+
+/// How long a sender waits between the messages that first fill its window.
+pub(crate) const APART: Duration = Duration::from_millis(7);
 
 /// What a recipient that comes back does with each message that waited for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +79,8 @@ pub enum Name {
     OnlineWindow1,
     /// 50 pairs, eight messages at a time.
     OnlineWindow8,
+    /// The same, not written together.
+    OnlineApart8,
     /// 500 pairs, 500 messages a second.
     OnlinePaced,
     /// 100 messages for each of 100 absent users.
@@ -88,9 +97,10 @@ pub enum Name {
 
 impl Name {
     /// Every workload, in the order in which they are run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::OnlineWindow1,
         Self::OnlineWindow8,
+        Self::OnlineApart8,
         Self::OnlinePaced,
         Self::Away100x100,
         Self::Away100x100Receipts,
@@ -104,6 +114,7 @@ impl Name {
         match self {
             Self::OnlineWindow1 => "online-window-1",
             Self::OnlineWindow8 => "online-window-8",
+            Self::OnlineApart8 => "online-window-8-apart",
             Self::OnlinePaced => "online-paced",
             Self::Away100x100 => "away-100x100",
             Self::Away100x100Receipts => "away-100x100-receipts",
@@ -127,6 +138,7 @@ impl Name {
         match self {
             Self::OnlineWindow1 => online(50, Pace::Window(1), pick(200, 40)),
             Self::OnlineWindow8 => online(50, Pace::Window(8), pick(400, 80)),
+            Self::OnlineApart8 => online(50, Pace::Apart(8), pick(400, 80)),
             Self::OnlinePaced => online(500, Pace::PerSecond(500), pick(20, 5)),
             Self::Away100x100 => away(100, pick(100, 20), Answer::Acknowledge),
             Self::Away100x100Receipts => away(100, pick(100, 20), Answer::Receipt),

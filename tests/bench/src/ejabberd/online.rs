@@ -13,7 +13,7 @@ use super::connections;
 use super::server::Ejabberd;
 use super::stanza::{Letters, write_displayed, write_receipt};
 use crate::measure::{Latencies, Measurement, Sent};
-use crate::workload::{self, Pace};
+use crate::workload::{self, APART, Pace};
 
 /// Messages of each pair before anything is measured, so that all code is loaded.
 const WARM_UP: u32 = 10;
@@ -71,7 +71,8 @@ async fn exchange(
         let recipient = tokio::spawn(answer(recipient, messages, Arc::clone(&sent)));
         tasks.spawn(async move {
             let sender = match pace {
-                Pace::Window(window) => send_window(sender, letters, window, &sent).await,
+                Pace::Window(window) => send_window(sender, letters, window, 0, &sent).await,
+                Pace::Apart(window) => send_window(sender, letters, window, window, &sent).await,
                 Pace::PerSecond(rate) => {
                     let ticks = workload::ticks(rate, number, count);
                     send_paced(sender, letters, ticks, &sent).await
@@ -117,10 +118,12 @@ impl Told {
     }
 }
 
+/// The first `apart` messages are not written together.
 async fn send_window(
     mut connection: Connection,
     letters: Letters,
     window: u32,
+    apart: u32,
     sent: &Sent,
 ) -> anyhow::Result<Connection> {
     let messages = sent.messages();
@@ -132,6 +135,11 @@ async fn send_window(
             letters.write(next, &mut out);
             sent.mark(next);
             next += 1;
+            if next <= apart {
+                connection.write(&out).await?;
+                out.clear();
+                tokio::time::sleep(APART).await;
+            }
         }
         connection.write(&out).await?;
         out.clear();

@@ -32,6 +32,8 @@ const PAIRS: u32 = 10;
 /// So many that the acknowledgement that ends a conversation, which has nothing to ride along with,
 /// disappears in the second decimal.
 const MESSAGES: u32 = 500;
+/// The same of messages that are sent one by one.
+const MESSAGES_ALONE: u32 = 10;
 /// Messages for each absent user.
 const STORED: u32 = 100;
 const BURST: u32 = 20;
@@ -69,8 +71,8 @@ impl Bill {
 
     /// Adds what each of `count` messages has cost.
     pub(super) fn report(self, measured: &mut Measurement, count: u64) {
-        for (name, value) in self.each("message", count) {
-            measured.push(name, value, "");
+        for (name, value, unit) in self.each("message", count) {
+            measured.push(name, value, unit);
         }
     }
 
@@ -78,26 +80,32 @@ impl Bill {
     fn hold(self, measured: &mut Measurement, what: &str, count: u64, limits: Limits) {
         let mut dollars = 0.0;
         let figures = self.each(what, count).into_iter().zip(limits).zip(DOLLARS_A_MILLION);
-        for (((name, value), limit), price) in figures {
-            measured.push_limited(name, value, "", limit);
+        for (((name, value, unit), limit), price) in figures {
+            measured.push_limited(name, value, unit, limit);
             dollars += value * price;
         }
         measured.push(format!("price_per_million_{what}s"), dollars, "$");
     }
 
-    fn each(self, what: &str, count: u64) -> [(String, f64); 3] {
+    fn each(self, what: &str, count: u64) -> [(String, f64, &'static str); 3] {
         [
-            ("requests", self.requests),
-            ("rows_written", self.rows_written),
-            ("socket_messages", self.socket_messages),
+            ("requests", self.requests, "requests"),
+            ("rows_written", self.rows_written, "rows"),
+            ("socket_messages", self.socket_messages, "messages"),
         ]
-        .map(|(unit, units)| (format!("{unit}_per_{what}"), units as f64 / count as f64))
+        .map(|(name, units, unit)| {
+            (format!("{name}_per_{what}"), units as f64 / count as f64, unit)
+        })
     }
 }
 
 /// What one message may cost that is answered before the next is sent: the design's own limits, and
 /// exactly what it takes. A call there and a call back; the message and its acknowledgement.
 const WINDOW_1: Limits = [2.0, 0.0, 2.0];
+/// A message every half second, with a read receipt: nothing rides along with anything. A call there,
+/// a call back with both marks, and one that says that the read mark has come; the message, the
+/// answer, and the acknowledgement of the marks.
+const ALONE: Limits = [3.0, 0.0, 3.0];
 /// Eight messages at a time, with read receipts: twice what it takes when each eight stay together.
 /// The design allows 1.2 requests and 2 socket messages.
 const WINDOW_8: Limits = [0.5, 0.0, 0.5];
@@ -109,10 +117,13 @@ const AWAY: Limits = [0.12, 0.18, 0.12];
 pub async fn run(texts: &Arc<Texts>) -> anyhow::Result<Vec<(&'static str, Measurement)>> {
     let options = Options::new().var("HOLD_MS", HOLD_MILLIS);
     let server = Estafette::start(options, 2 * PAIRS, Arc::clone(texts)).await?;
+    let window = |window, read| Exchange { pace: Pace::Window(window), messages: MESSAGES, read };
+    let alone = Exchange { pace: Pace::PerSecond(2 * PAIRS), messages: MESSAGES_ALONE, read: true };
     let paths = async {
         anyhow::Ok(vec![
-            ("bill-online-window-1", online(&server, Pace::Window(1), false, WINDOW_1).await?),
-            ("bill-online-window-8", online(&server, Pace::Window(8), true, WINDOW_8).await?),
+            ("bill-online-window-1", online(&server, window(1, false), WINDOW_1).await?),
+            ("bill-online-window-8", online(&server, window(8, true), WINDOW_8).await?),
+            ("bill-online-alone", online(&server, alone, ALONE).await?),
             ("bill-away", away(&server).await?),
             ("bill-silent", silent(&server).await?),
         ])
@@ -125,19 +136,17 @@ pub async fn run(texts: &Arc<Texts>) -> anyhow::Result<Vec<(&'static str, Measur
 /// Both ends are connected.
 async fn online(
     server: &Estafette,
-    pace: Pace,
-    read: bool,
+    exchange: Exchange,
     limits: Limits,
 ) -> anyhow::Result<Measurement> {
     let pairs = online::connect(server, PAIRS).await?;
-    let (pairs, _) = online::exchange(pairs, Exchange::warm_up(read)).await?;
+    let (pairs, _) = online::exchange(pairs, Exchange::warm_up(exchange.read)).await?;
     let before = server.usage(0..2 * PAIRS).await?;
-    let exchange = Exchange { pace, messages: MESSAGES, read };
     let (pairs, _) = online::exchange(pairs, exchange).await?;
     let bill = counted(server, &before, 0..2 * PAIRS).await?;
     online::close(pairs).await?;
     let mut measured = Measurement::default();
-    bill.hold(&mut measured, "message", u64::from(PAIRS * MESSAGES), limits);
+    bill.hold(&mut measured, "message", u64::from(PAIRS * exchange.messages), limits);
     Ok(measured)
 }
 
@@ -181,7 +190,7 @@ async fn silent(server: &Estafette) -> anyhow::Result<Measurement> {
     connections::close(connections).await?;
     let mut measured = Measurement::default();
     bill.hold(&mut measured, "device", u64::from(2 * PAIRS), [0.0; 3]);
-    measured.push_limited("objects_kept_awake", awake as f64, "", 0.0);
+    measured.push_limited("objects_kept_awake", awake as f64, "objects", 0.0);
     Ok(measured)
 }
 

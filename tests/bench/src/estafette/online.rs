@@ -13,7 +13,7 @@ use super::client::{Connection, Letters};
 use super::connections;
 use super::server::Estafette;
 use crate::measure::{Latencies, Measurement, Sent};
-use crate::workload::{self, Pace};
+use crate::workload::{self, APART, Pace};
 
 /// Messages of each pair before anything is measured, so that all code is loaded.
 const WARM_UP: u32 = 10;
@@ -109,16 +109,13 @@ pub(super) async fn exchange(
             tokio::spawn(answer(recipient, exchange, receipts, first, Arc::clone(&sent)));
         tasks.spawn(async move {
             let sender = Sender { connection: sender, letters, told: Told::default() };
-            let ticks = match exchange.pace {
-                Pace::Window(_) => None,
-                Pace::PerSecond(rate) => Some(workload::ticks(rate, number, count)),
-            };
-            let sender = match (exchange.pace, ticks) {
-                (Pace::PerSecond(_), Some(ticks)) => {
+            let sender = match exchange.pace {
+                Pace::PerSecond(rate) => {
+                    let ticks = workload::ticks(rate, number, count);
                     sender.send_paced(exchange, ticks, &sent).await
                 }
-                (Pace::Window(window), _) => sender.send_window(exchange, window, &sent).await,
-                (Pace::PerSecond(_), None) => bail!("a pace without ticks"),
+                Pace::Window(window) => sender.send_window(exchange, window, 0, &sent).await,
+                Pace::Apart(window) => sender.send_window(exchange, window, window, &sent).await,
             };
             let Sender { connection: sender, letters, .. } =
                 sender.with_context(|| format!("sender {number}"))?;
@@ -151,10 +148,12 @@ struct Sender {
 }
 
 impl Sender {
+    /// The first `apart` messages are not written together.
     async fn send_window(
         mut self,
         exchange: Exchange,
         window: u32,
+        apart: u32,
         sent: &Sent,
     ) -> anyhow::Result<Self> {
         let mut next = 0;
@@ -162,6 +161,10 @@ impl Sender {
             while next < exchange.messages && next - self.told.delivered < window {
                 self.write(next, sent);
                 next += 1;
+                if next <= apart {
+                    self.connection.write().await?;
+                    tokio::time::sleep(APART).await;
+                }
             }
             self.connection.write().await?;
             let frames = self.connection.read_and_settle().await?;
