@@ -117,11 +117,12 @@ impl Estafette {
             .await
     }
 
-    /// Ends it and removes its storage. What the Worker logged, all of it about faults, is printed.
+    /// Ends it and removes its storage. What the Worker logged, all of it about faults, is printed;
+    /// not what the script around the runtime said, which is that it was restarted.
     pub async fn stop(self) -> anyhow::Result<()> {
         let logged = self.runtime.logs();
         tokio::task::spawn_blocking(move || drop(self.runtime)).await?;
-        for line in logged {
+        for line in logged.iter().filter(|line| line.level != "runner") {
             eprintln!("  the Worker said: {}", line.message);
         }
         Ok(())
