@@ -1,16 +1,24 @@
 //! The stage of the end-to-end tests: the real Worker in the real runtime, a real SMS gateway, and
 //! people with real clients.
 
+mod http;
 mod person;
 mod texts;
+mod wire;
 
+pub use http::{Answer, Request};
 pub use person::{Person, Seen};
 pub use texts::texts;
+pub use wire::{Stream, Wire};
+
+use std::fs;
 
 use anyhow::Result;
 use estafette::{Account, PhoneNumber, Server};
 use estafette_testkit::{Options, Runtime, SmsGateway};
 
+/// A database without a table: one page.
+const EMPTY_BYTES: u64 = 4096;
 const SMS_SECRET: &str = "a secret of the gateway, for tests alone";
 
 /// A running server.
@@ -46,6 +54,42 @@ impl Stage {
         let code = self.gateway.code_for(&number.to_string())?;
         Ok(self.server.register(number, &code, "test", &[7; 32]).await?)
     }
+
+    /// How many objects were ever woken: the runtime makes a file for each.
+    pub fn woken(&self) -> Result<usize> {
+        Ok(databases(&self.runtime)?.len())
+    }
+
+    /// How many objects keep anything.
+    pub fn kept(&self) -> Result<usize> {
+        Ok(databases(&self.runtime)?.iter().filter(|&&bytes| bytes > EMPTY_BYTES).count())
+    }
+
+    /// How often the account's object was called today, this call not included.
+    pub async fn calls(&self, account: &Account) -> Result<u64> {
+        Ok(self.server.usage(&account.token).await?.requests - 1)
+    }
+}
+
+/// The bytes of each object's database, with what was not yet moved there from its log.
+fn databases(runtime: &Runtime) -> Result<Vec<u64>> {
+    let mut databases = Vec::new();
+    let mut directories = vec![runtime.storage().join("do")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "sqlite")
+                // The runtime's own, one a class.
+                && path.file_stem().is_some_and(|name| name != "metadata")
+            {
+                let log = fs::metadata(path.with_extension("sqlite-wal"));
+                databases.push(fs::metadata(&path)?.len() + log.map_or(0, |log| log.len()));
+            }
+        }
+    }
+    Ok(databases)
 }
 
 /// The number of the `index`th person.
