@@ -11,7 +11,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 pub enum Pace {
     /// As soon as fewer than this many of its messages wait for their delivery receipt.
     Window(u32),
-    /// The same, but the first ones are written one after the other, [`APART`] between them. Messages
+    /// The same, but the first ones are written one after the other, `APART` between them. Messages
     /// that were written together come, are answered and make room together, so a window that is
     /// filled at once stays one batch; people do not write eight messages at once.
     Apart(u32),

@@ -2,7 +2,7 @@
 //!
 //! - Accounts are made over the HTTP interface, with codes from an SMS gateway on the loopback
 //!   interface. The limits that would slow a flood down on purpose are raised, in the open, by
-//!   variables ([`server`]); nothing else differs from a deployment.
+//!   variables (`server.rs`); nothing else differs from a deployment.
 //! - Storage is on tmpfs where there is one.
 //! - A client speaks CBOR and answers all that it has read with one WebSocket message: one `ack` for
 //!   all deliveries, and in the same batch one read receipt for them. What it owes for receipts
