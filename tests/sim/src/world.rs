@@ -1,4 +1,5 @@
-//! The scheduler: a queue of events in virtual time, and what each does.
+//! The scheduler: a queue of events in virtual time, and what each does. Long, because it is one match over
+//! the events and what each leads to; parts of it would only pass the world to each other.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
