@@ -1,13 +1,17 @@
 //! The stage of the end-to-end tests: the real Worker in the real runtime, a real SMS gateway, and
 //! people with real clients.
 
+mod desk;
 mod http;
 mod person;
+mod terminal;
 mod texts;
 mod wire;
 
+pub use desk::{Desk, Talk};
 pub use http::{Answer, Request};
 pub use person::{Person, Seen};
+pub use terminal::{Row, Terminal};
 pub use texts::texts;
 pub use wire::{Stream, Wire};
 

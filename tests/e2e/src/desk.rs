@@ -1,0 +1,197 @@
+//! The `estafette` program, run as scripts run it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use estafette::PhoneNumber;
+use estafette_testkit::{TempDir, workspace_root};
+use serde_json::Value;
+
+use crate::{Stage, Terminal};
+
+/// What a thing that must happen may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A machine with the program and some profiles.
+#[derive(Debug)]
+pub struct Desk {
+    program: PathBuf,
+    profiles: TempDir,
+}
+
+impl Desk {
+    /// Builds the program, if it is not built.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn set_up() -> Result<Self> {
+        static PROGRAM: OnceLock<Result<PathBuf>> = OnceLock::new();
+        match PROGRAM.get_or_init(build) {
+            Ok(program) => Ok(Self { program: program.clone(), profiles: TempDir::new()? }),
+            Err(error) => bail!("{error:#}"),
+        }
+    }
+
+    /// Registers a number as a profile, as a script does: the code is given in a second run.
+    ///
+    /// # Errors
+    /// When either run ends otherwise.
+    pub fn register(&self, stage: &Stage, profile: &str, number: PhoneNumber) -> Result<()> {
+        let number = number.to_string();
+        let register = ["register", &number, "--server", stage.runtime.url()];
+        let asked = self.run(profile, &register, "")?;
+        ensure!(asked.status.code() == Some(3), "{asked:?}");
+        let code = stage.gateway.code_for(&number)?;
+        let given = self.run(profile, &[&register[..], &["--code", &code]].concat(), "")?;
+        ensure!(given.status.success(), "{given:?}");
+        Ok(())
+    }
+
+    /// Where a profile's files are.
+    pub fn profile(&self, name: &str) -> PathBuf {
+        self.profiles.path().join(name)
+    }
+
+    /// Runs a command with this on its standard input, to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run(&self, profile: &str, arguments: &[&str], input: &str) -> Result<Output> {
+        let mut child = self.command(profile, arguments).spawn()?;
+        if let Some(mut pipe) = child.stdin.take() {
+            // A command that reads nothing may have ended already.
+            let _ = pipe.write_all(input.as_bytes());
+        }
+        Ok(child.wait_with_output()?)
+    }
+
+    /// Starts a command that is written to and read from while it runs.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&self, profile: &str, arguments: &[&str]) -> Result<Talk> {
+        let mut child = self.command(profile, arguments).stderr(Stdio::inherit()).spawn()?;
+        let (sender, lines) = channel();
+        let output = child.stdout.take().context("no standard output")?;
+        thread::spawn(move || {
+            let lines = BufReader::new(output).lines().map_while(Result::ok);
+            // Nobody listens any more when the test has ended.
+            lines.map(|line| sender.send(line)).take_while(Result::is_ok).for_each(drop);
+        });
+        Ok(Talk { child: Running(child), lines })
+    }
+
+    /// Starts a command on a terminal of its own.
+    ///
+    /// # Errors
+    /// When the system has none, or the command cannot be started.
+    pub fn on_terminal(&self, profile: &str, arguments: &[&str]) -> Result<Terminal> {
+        Terminal::start(&self.program, arguments, &self.environment(profile))
+    }
+
+    fn environment(&self, profile: &str) -> [(&'static str, PathBuf); 2] {
+        let directory: &Path = self.profiles.path();
+        [("ESTAFETTE_PROFILE", profile.into()), ("ESTAFETTE_DIR", directory.to_owned())]
+    }
+
+    fn command(&self, profile: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(arguments)
+            .envs(self.environment(profile))
+            .env_remove("ESTAFETTE_SERVER")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+}
+
+/// Builds the program and says where it is.
+fn build() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .current_dir(workspace_root())
+        .args(["build", "--package", "estafette", "--message-format", "json", "--quiet"])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    ensure!(built.status.success(), "the command line cannot be built");
+    let messages = str::from_utf8(&built.stdout)?.lines();
+    messages
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message.pointer("/target/name") == Some(&"estafette".into()))
+        .find_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
+        .context("cargo does not say where the command line is")
+}
+
+/// Ends with the test, whatever comes.
+#[derive(Debug)]
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    pub(crate) fn end(&mut self) -> Result<ExitStatus> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(Instant::now() < deadline, "the program does not end");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A command with pipes.
+#[derive(Debug)]
+pub struct Talk {
+    child: Running,
+    lines: Receiver<String>,
+}
+
+impl Talk {
+    /// Writes a line to its standard input.
+    ///
+    /// # Errors
+    /// When it does not read.
+    pub fn say(&mut self, line: &str) -> Result<()> {
+        let input = self.child.0.stdin.as_mut().context("the input was closed")?;
+        Ok(writeln!(input, "{line}")?)
+    }
+
+    /// The next line of its standard output that is as `wanted`. The others are dropped.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub fn hear(&mut self, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).context("nothing is printed")?;
+            if wanted(&line) {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// Closes its input and waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn end(mut self) -> Result<ExitStatus> {
+        drop(self.child.0.stdin.take());
+        self.child.end()
+    }
+}
