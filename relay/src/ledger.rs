@@ -64,9 +64,15 @@ impl Ledger {
         self.usage.spent += REQUEST;
     }
 
-    /// The call was stored at the other end.
-    pub(crate) fn row_elsewhere(&mut self) {
-        self.usage.spent += ROW;
+    /// What the account sent was stored at the other end: a row is written, and deleted in the end.
+    pub(crate) fn stored_elsewhere(&mut self) {
+        self.usage.spent += 2 * ROW;
+    }
+
+    /// So many of the rows that were written are paid for by whoever sent what is in them.
+    pub(crate) fn others_rows(&mut self, rows: u64) {
+        self.rows_seen += rows;
+        self.usage.rows_written += rows;
     }
 
     /// What is left of today, or how long until there is a new budget.

@@ -45,7 +45,8 @@ pub(crate) struct Device {
 
 /// The state machine of one account; see the crate's documentation.
 ///
-/// An `Err` of any method means that the database failed: drop the mailbox and wake a new one.
+/// An `Err` of any method means that the database failed: undo what the step wrote, cut the sockets and
+/// wake a new mailbox.
 pub struct Mailbox<S> {
     pub(crate) sql: S,
     pub(crate) config: Config,
@@ -66,7 +67,9 @@ pub struct Mailbox<S> {
     /// to delete, may not have come to pass.
     resuming: bool,
     timer: Option<Millis>,
+    /// The alarm that is wanted, and the one that the shell has set.
     alarm: Option<Millis>,
+    alarm_set: Option<Millis>,
 }
 
 impl<S: Sql> Mailbox<S> {
@@ -90,6 +93,7 @@ impl<S: Sql> Mailbox<S> {
             resuming: false,
             timer: None,
             alarm: wake.alarm,
+            alarm_set: wake.alarm,
         };
         if schema::upgrade(&mailbox.sql)? {
             mailbox.load(&wake.sockets)?;
@@ -220,11 +224,21 @@ impl<S: Sql> Mailbox<S> {
         self.effects.push(Effect::Close { socket, code: close, reason: code.as_str() });
     }
 
+    /// Works on the rows of the queue. Whoever sent what they hold pays for them.
+    pub(crate) fn on_queue<T>(
+        &mut self,
+        work: impl FnOnce(&mut Queue, &S) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let before = self.sql.rows_written();
+        let done = work(&mut self.queue, &self.sql)?;
+        self.ledger.others_rows(self.sql.rows_written() - before);
+        Ok(done)
+    }
+
     /// Asks for the alarm at a time, unless one comes before.
     pub(crate) fn want_alarm(&mut self, at: Millis) {
         if self.alarm.is_none_or(|alarm| alarm > at) {
             self.alarm = Some(at);
-            self.effects.push(Effect::Alarm(at));
         }
     }
 
@@ -252,6 +266,10 @@ impl<S: Sql> Mailbox<S> {
             self.effects.push(Effect::Timer(wait));
         }
         self.timer = due;
+        if self.alarm != self.alarm_set {
+            self.effects.extend(self.alarm.map(Effect::Alarm));
+            self.alarm_set = self.alarm;
+        }
         let mut effects = std::mem::take(&mut self.effects);
         self.outgoing.drain(&mut effects);
         Ok(effects)
@@ -262,6 +280,6 @@ impl<S: Sql> Mailbox<S> {
     }
 
     pub(crate) fn alarm_fired(&mut self) {
-        self.alarm = None;
+        (self.alarm, self.alarm_set) = (None, None);
     }
 }

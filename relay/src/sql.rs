@@ -21,8 +21,8 @@ pub enum Value {
     Blob(Vec<u8>),
 }
 
-/// The database failed, or holds what the schema does not allow. What was done since the last
-/// commit is void, and so is the state machine: the shell drops it and wakes a new one.
+/// The database failed, or holds what the schema does not allow. What the step wrote is void, and so
+/// is the state machine: the shell undoes the one and drops the other.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// A statement failed; the text is SQLite's own and holds no user data.

@@ -317,11 +317,12 @@ fn usage_is_what_the_day_has_cost() {
     assert_eq!(before.budget, world.config.daily_budget);
     world.says(ALICE, alice, &[send(BOB, 1, 1, false)]);
     let after = world.usage(ALICE);
-    // A socket message, a call that was stored at the other end, and the question itself.
+    // A socket message, a call that was stored at the other end, where it is deleted in the end, and
+    // the question itself.
     assert_eq!(after.socket_messages - before.socket_messages, 1);
     assert_eq!(after.requests - before.requests, 1);
     assert_eq!(after.rows_written, before.rows_written);
-    assert_eq!(after.spent - before.spent, 8 + 150 + 1000 + 150);
+    assert_eq!(after.spent - before.spent, 8 + 150 + 2000 + 150);
     world.wait(DAY);
     let next = world.usage(ALICE);
     assert_eq!(
@@ -329,6 +330,32 @@ fn usage_is_what_the_day_has_cost() {
         (2, 300, 0),
         "a new day: its alarm and this"
     );
+}
+
+#[test]
+fn whoever_sends_pays_for_what_is_stored() {
+    let mut world = World::with(&[ALICE, BOB]);
+    let bob = world.connect(BOB, 1);
+    let alice = world.connect(ALICE, 1);
+    world.usage(BOB);
+    let of_two = |world: &mut World| [world.usage(ALICE), world.usage(BOB)];
+    let before = of_two(&mut world);
+    // Held, and committed after a second.
+    world.says(ALICE, alice, &[send(BOB, 1, 1, false)]);
+    world.wait(1000);
+    let after = of_two(&mut world);
+    assert_eq!(after[1].rows_written - before[1].rows_written, 1);
+    // The call that says that it was stored, and the question.
+    assert_eq!(after[1].spent - before[1].spent, 150 + 150);
+    assert_eq!(after[0].spent - before[0].spent, 8 + 150 + 2000 + 150);
+    // Stored at once, for a device that is behind.
+    world.closes(BOB, bob);
+    let before = of_two(&mut world);
+    world.says(ALICE, alice, &[send(BOB, 1, 2, true)]);
+    let after = of_two(&mut world);
+    assert_eq!(after[1].rows_written - before[1].rows_written, 1);
+    assert_eq!(after[1].spent - before[1].spent, 150);
+    assert_eq!(after[0].spent - before[0].spent, 8 + 150 + 2000 + 150);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! Invariants:
 //! - every event is one synchronous step; nothing here awaits, so no event sees another's half;
+//! - an event that ends in an error has no effect: the shim aborts the object, and the platform undoes
+//!   what it wrote;
 //! - an answer reaches the mailbox that made the call and no later one: each waking has a number (a
 //!   *life*), and what belongs to another is dropped;
 //! - a socket's id is its tag, for as long as it is open; what the mailbox knows of it is its
@@ -50,7 +52,7 @@ pub struct MailboxObject {
     rows_written: Rc<Cell<u64>>,
 }
 
-/// Why an event failed. Its caller hears no more than that it did.
+/// Why an event failed, which aborts the object. Its caller hears no more than that it failed.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 enum Fault {
     #[error("the deployment is set up wrongly")]
@@ -95,21 +97,22 @@ impl MailboxObject {
             Err(refusal) => Ok(problem(&Failure::from(refusal)).into()),
             Ok((socket, effects)) => {
                 let client = self.accept(socket)?;
-                self.perform_all(effects);
+                self.perform_all(effects)?;
                 Ok(switching(client, connect.encoding).into())
             }
         }
     }
 
-    /// Another mailbox calls.
+    /// Another mailbox calls. The answer to what another version says, and this one cannot read, is
+    /// empty.
     pub fn peer(&mut self, request: Vec<u8>) -> Result<Vec<u8>, JsValue> {
-        let request = PeerRequest::decode(&request).ok_or(Fault::Call)?;
+        let Some(request) = PeerRequest::decode(&request) else { return Ok(Vec::new()) };
         Ok(self.step(|mailbox, now| mailbox.on_call(now, request))?.encode())
     }
 
-    /// The front Worker asks something of the account.
+    /// The front Worker asks something of the account, likewise.
     pub fn account(&mut self, request: Vec<u8>) -> Result<Vec<u8>, JsValue> {
-        let request = AccountRequest::decode(&request).ok_or(Fault::Call)?;
+        let Some(request) = AccountRequest::decode(&request) else { return Ok(Vec::new()) };
         Ok(self.step(|mailbox, now| mailbox.on_account(now, request))?.encode())
     }
 
@@ -167,7 +170,7 @@ impl MailboxObject {
         event: impl FnOnce(&mut Mailbox<Database>, Millis) -> Step<T>,
     ) -> Result<T, Fault> {
         let (value, effects) = self.run(event)?;
-        self.perform_all(effects);
+        self.perform_all(effects)?;
         Ok(value)
     }
 
@@ -179,7 +182,6 @@ impl MailboxObject {
         let outcome = self.awake(now).and_then(|mailbox| event(mailbox, now));
         outcome.map_err(|error| {
             log::write(&Event::Storage(&error));
-            self.mailbox = None;
             Fault::Storage
         })
     }
@@ -228,14 +230,14 @@ impl MailboxObject {
         Ok(client)
     }
 
-    fn perform_all(&mut self, effects: Vec<Effect>) {
+    fn perform_all(&mut self, effects: Vec<Effect>) -> Result<(), Fault> {
         for effect in effects {
             self.perform(effect);
         }
         while let Some(socket) = self.cut_off.pop() {
-            // A fault is logged, and drops the mailbox with all that it knew of the socket.
-            let _ = self.step(|mailbox, now| Ok(((), mailbox.on_close(now, socket)?)));
+            self.step(|mailbox, now| Ok(((), mailbox.on_close(now, socket)?)))?;
         }
+        Ok(())
     }
 
     fn perform(&mut self, effect: Effect) {

@@ -12,7 +12,7 @@ use crate::effect::{Effect, Refusal, SocketId};
 use crate::entry::{Place as EntryPlace, Position, Slots};
 use crate::lane::{Concern, LaneItem};
 use crate::peer::{PeerAnswer, PeerItem, PeerMessage, PeerRequest, Verdict};
-use crate::queue::Incoming;
+use crate::queue::{Incoming, Queue};
 use crate::sql::{Sql, StorageError};
 use crate::stream::Place;
 
@@ -74,6 +74,7 @@ impl<S: Sql> Mailbox<S> {
         match item {
             PeerItem::Message(message) => self.on_peer_message(now, from, message, index, admitted),
             PeerItem::Stored { device, ids, at } => {
+                self.ledger.stored_elsewhere();
                 self.tell(device, &ServerFrame::Sent(Sent { ids, at }));
                 Verdict::Delivered
             }
@@ -199,7 +200,13 @@ impl<S: Sql> Mailbox<S> {
         let last = self.queue.last();
         let incoming: Vec<_> = admitted.iter().map(|(_, incoming)| incoming.clone()).collect();
         let expires_at = now + self.config.message_life;
-        let positions = self.queue.store(&self.sql, expires_at, &incoming, devices)?;
+        let store = |queue: &mut Queue, sql: &S| queue.store(sql, expires_at, &incoming, devices);
+        // That its messages have arrived is news to the account that sent them.
+        let own = incoming.iter().all(|one| one.device.is_none() && one.repeats.is_none());
+        let positions = match own {
+            true => store(&mut self.queue, &self.sql)?,
+            false => self.on_queue(store)?,
+        };
         self.want_alarm(expires_at);
         self.send_stored(last, &positions, &incoming)?;
         Ok(Verdict::Stored)
@@ -249,7 +256,7 @@ impl<S: Sql> Mailbox<S> {
             return Ok(());
         }
         let expires_at = now + self.config.message_life;
-        let committed = self.queue.commit_held(&self.sql, expires_at)?;
+        let committed = self.on_queue(|queue, sql| queue.commit_held(sql, expires_at))?;
         self.want_alarm(expires_at);
         let through = self.queue.last();
         let sockets: Vec<SocketId> = self.sessions.keys().copied().collect();
@@ -320,19 +327,23 @@ impl<S: Sql> Mailbox<S> {
         let at = answer.as_ref().map_or(now, |answer| answer.at);
         let mut replies = Replies::default();
         let verdicts = answer.map(|answer| answer.verdicts);
-        if verdicts.iter().flatten().any(|verdict| *verdict == Verdict::Stored) {
-            self.ledger.row_elsewhere();
-        }
+        let mut stored = false;
         for (index, LaneItem { item, concern }) in items.into_iter().enumerate() {
             let verdict = verdicts.as_ref().and_then(|verdicts| verdicts.get(index)).copied();
             match concern {
-                Concern::Device { device, id } => replies.note(device, id, &item, verdict),
+                Concern::Device { device, id } => {
+                    stored |= verdict == Some(Verdict::Stored);
+                    replies.note(device, id, &item, verdict);
+                }
                 Concern::Told(positions) => self.on_told(now, peer, &item, &positions, verdict)?,
                 Concern::Owed(id) if is_final(verdict) => {
                     self.sql.run("DELETE FROM owed WHERE id = ?", &[id.into()])?;
                 }
                 Concern::Owed(_) | Concern::Nobody => {}
             }
+        }
+        if stored {
+            self.ledger.stored_elsewhere();
         }
         self.reply(now, at, peer, replies)?;
         self.record()?;
@@ -392,7 +403,7 @@ impl<S: Sql> Mailbox<S> {
 
     /// Deletes what is done with, and records how far each device is in what is not.
     pub(crate) fn record(&mut self) -> Result<(), StorageError> {
-        self.queue.delete_done(&self.sql)?;
+        self.on_queue(|queue, sql| queue.delete_done(sql))?;
         let telling = self.lanes.values().any(|lane| {
             let under_way = lane.under_way.iter().flatten();
             under_way.chain(&lane.waiting).any(|item| matches!(item.concern, Concern::Told(_)))

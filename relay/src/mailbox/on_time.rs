@@ -37,7 +37,7 @@ impl<S: Sql> Mailbox<S> {
             self.forget_code(now)?;
             return self.finish(now);
         }
-        if let Some(expiry) = self.queue.expire(&self.sql, now)? {
+        if let Some(expiry) = self.on_queue(|queue, sql| queue.expire(sql, now))? {
             self.want_alarm(expiry);
         }
         self.repeat_owed(now)?;

@@ -1,7 +1,6 @@
 //! A database that fails when a test says so, and that a test can look into while a mailbox uses it.
 //!
-//! As at the edge, the statements of a step are committed together or not at all; a test may ask for
-//! less ([`super::World::steps_in_pieces`]), which nothing may depend on.
+//! As at the edge, the statements of a step are committed together or not at all.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -97,10 +97,6 @@ pub struct World {
     pub steps: usize,
     /// At which of them something befalls the mailbox.
     pub blow: Option<(usize, Blow)>,
-    /// A storage failure undoes the statement alone, not the whole step.
-    pub steps_in_pieces: bool,
-    /// A storage failure leaves the sockets open.
-    pub sockets_survive: bool,
     /// How many statements succeed before one fails.
     pub fails_in: Rc<Cell<Option<u64>>>,
     seed: u64,
@@ -120,8 +116,6 @@ impl World {
             called: 0,
             steps: 0,
             blow: None,
-            steps_in_pieces: false,
-            sockets_survive: false,
             fails_in: Rc::default(),
             seed: 0,
         }
@@ -197,23 +191,13 @@ impl World {
             Some((at, Blow::Restarts)) if at == self.steps => self.restarts(account),
             _ => {}
         }
-        let in_pieces = self.steps_in_pieces;
         let object = self.object(account);
         let db = object.db.clone();
-        let done = if in_pieces {
-            work(&mut object.mailbox, now)
-        } else {
-            db.whole(|| work(&mut object.mailbox, now))
-        };
-        match done {
+        match db.whole(|| work(&mut object.mailbox, now)) {
             Ok(value) => Some(value),
             Err(error) => {
                 assert!(db.was_made_to_fail(&error), "{error}");
-                if self.sockets_survive {
-                    self.hibernates(account);
-                } else {
-                    self.restarts(account);
-                }
+                self.restarts(account);
                 None
             }
         }

@@ -13,7 +13,7 @@ use estafette::PhoneNumber;
 use estafette_testkit::{TempDir, workspace_root};
 use serde_json::Value;
 
-use crate::{Stage, Terminal};
+use crate::{Stage, Terminal, number};
 
 /// What a thing that must happen may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,10 +27,7 @@ pub struct Desk {
 
 impl Desk {
     /// Builds the program, if it is not built.
-    ///
-    /// # Errors
-    /// When that fails.
-    pub fn set_up() -> Result<Self> {
+    fn set_up() -> Result<Self> {
         static PROGRAM: OnceLock<Result<PathBuf>> = OnceLock::new();
         match PROGRAM.get_or_init(build) {
             Ok(program) => Ok(Self { program: program.clone(), profiles: TempDir::new()? }),
@@ -38,11 +35,22 @@ impl Desk {
         }
     }
 
-    /// Registers a number as a profile, as a script does: the code is given in a second run.
+    /// A server, and the profiles `alice` and `bob` with their numbers.
     ///
     /// # Errors
-    /// When either run ends otherwise.
-    pub fn register(&self, stage: &Stage, profile: &str, number: PhoneNumber) -> Result<()> {
+    /// When they cannot be set up.
+    pub fn of_two() -> Result<(Stage, Self, [String; 2])> {
+        let stage = Stage::start(|options| options)?;
+        let desk = Self::set_up()?;
+        let numbers = [number(0), number(1)];
+        for (profile, number) in ["alice", "bob"].into_iter().zip(numbers) {
+            desk.register(&stage, profile, number)?;
+        }
+        Ok((stage, desk, numbers.map(|number| number.to_string())))
+    }
+
+    /// Registers a number as a profile, as a script does: the code is given in a second run.
+    fn register(&self, stage: &Stage, profile: &str, number: PhoneNumber) -> Result<()> {
         let number = number.to_string();
         let register = ["register", &number, "--server", stage.runtime.url()];
         let asked = self.run(profile, &register, "")?;

@@ -1,21 +1,11 @@
 //! `estafette chat`, on a terminal and with pipes, against the real Worker.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use estafette_e2e::{Desk, Row, Stage, number};
+use estafette_e2e::{Desk, Row};
 use serde_json::Value;
 
 /// The colour of the marks of what was read.
 const READ: u8 = 81;
-
-fn two() -> (Stage, Desk, [String; 2]) {
-    let stage = Stage::start(|options| options).unwrap();
-    let desk = Desk::set_up().unwrap();
-    let numbers = [number(0), number(1)];
-    for (profile, number) in ["alice", "bob"].into_iter().zip(numbers) {
-        desk.register(&stage, profile, number).unwrap();
-    }
-    (stage, desk, numbers.map(|number| number.to_string()))
-}
 
 /// Whether a row shows a message with this mark after it.
 fn marked(rows: &[Row], message: &str, mark: &str) -> bool {
@@ -28,7 +18,7 @@ fn shows(rows: &[Row], text: &str) -> bool {
 
 #[test]
 fn marks_move_on_the_terminal_as_a_message_is_queued_sent_delivered_and_read() {
-    let (stage, desk, [alice, bob]) = two();
+    let (stage, desk, [alice, bob]) = Desk::of_two().unwrap();
     let mut screen = desk.on_terminal("alice", &["chat", &bob]).unwrap();
     screen.until(|rows| shows(rows, "● connected")).unwrap();
 
@@ -76,7 +66,7 @@ fn marks_move_on_the_terminal_as_a_message_is_queued_sent_delivered_and_read() {
 
 #[test]
 fn pipes_carry_a_chat_both_ways() {
-    let (_stage, desk, [alice, bob]) = two();
+    let (_stage, desk, [alice, bob]) = Desk::of_two().unwrap();
     let mut from_alice = desk.start("alice", &["--json", "chat", &bob]).unwrap();
     let mut from_bob = desk.start("bob", &["--json", "chat", &alice]).unwrap();
     let text = |line: &str| {
@@ -101,7 +91,7 @@ fn pipes_carry_a_chat_both_ways() {
 
 #[test]
 fn sending_waits_until_it_is_delivered_and_no_longer() {
-    let (_stage, desk, [_, bob]) = two();
+    let (_stage, desk, [_, bob]) = Desk::of_two().unwrap();
     // Nobody is there to take it in.
     let short = ["send", &bob, "hello", "--timeout", "1", "--wait", "delivered"];
     assert_eq!(desk.run("alice", &short, "").unwrap().status.code(), Some(5));

@@ -38,6 +38,10 @@ fn get(runtime: &Runtime, path: &str) -> Result<(u16, String)> {
     Ok((status, body.to_owned()))
 }
 
+fn io_error(error: &anyhow::Error) -> Option<ErrorKind> {
+    error.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
+}
+
 /// A socket in RFC 6455's framing, as far as short texts need it.
 struct Socket(TcpStream);
 
@@ -66,17 +70,14 @@ impl Socket {
         Ok(self.0.write_all(&frame)?)
     }
 
-    /// The next text, or the code of a close.
-    fn receive(&mut self) -> Result<Result<String, u16>> {
+    /// The next text.
+    fn receive(&mut self) -> Result<String> {
         let mut head = [0; 2];
         self.0.read_exact(&mut head)?;
         let mut payload = vec![0; usize::from(head[1])];
         self.0.read_exact(&mut payload)?;
-        if head[0] == 0x88 {
-            let code = payload.first_chunk().context("a close without a code")?;
-            return Ok(Err(u16::from_be_bytes(*code)));
-        }
-        Ok(Ok(String::from_utf8(payload)?))
+        ensure!(head[0] == 0x81, "no text");
+        Ok(String::from_utf8(payload)?)
     }
 }
 
@@ -126,22 +127,37 @@ fn requests_in_flight_end_too() -> Result<()> {
 }
 
 #[test]
-fn sockets_outlive_a_trap_elsewhere_and_close_at_their_own() -> Result<()> {
+fn sockets_outlive_a_trap_elsewhere_and_are_cut_at_their_own() -> Result<()> {
     let runtime = start()?;
     let mut socket = Socket::open(&runtime, "/a/socket")?;
     socket.send("hello")?;
-    assert_eq!(socket.receive()?, Ok("hello".to_owned()));
+    assert_eq!(socket.receive()?, "hello");
 
     assert_eq!(get(&runtime, "/b/panic")?.0, 500);
     assert_eq!(get(&runtime, "/a/count")?, (200, "count 1 sockets 1".to_owned()));
     socket.send("still here")?;
-    assert_eq!(socket.receive()?, Ok("still here".to_owned()));
+    assert_eq!(socket.receive()?, "still here");
 
     socket.send("panic")?;
-    assert_eq!(socket.receive()?, Err(1011));
+    let cut = socket.receive().err().context("the socket is open")?;
+    assert_eq!(io_error(&cut), Some(ErrorKind::UnexpectedEof), "{cut:#}");
+    assert_eq!(get(&runtime, "/a/count")?, (200, "count 1 sockets 0".to_owned()));
     let mut other = Socket::open(&runtime, "/a/socket")?;
     other.send("and on")?;
-    assert_eq!(other.receive()?, Ok("and on".to_owned()));
+    assert_eq!(other.receive()?, "and on");
+    Ok(())
+}
+
+#[test]
+fn an_event_that_traps_has_written_nothing() -> Result<()> {
+    let runtime = start()?;
+    assert_eq!(get(&runtime, "/a/written")?.1, "0 rows, alarm: false");
+    for path in ["/a/write-panic", "/a/write-throw"] {
+        assert_eq!(get(&runtime, path)?.0, 500);
+        assert_eq!(get(&runtime, "/a/written")?.1, "0 rows, alarm: false", "{path}");
+    }
+    get(&runtime, "/a/write")?;
+    assert_eq!(get(&runtime, "/a/written")?.1, "1 rows, alarm: true");
     Ok(())
 }
 
@@ -151,16 +167,16 @@ fn the_timer_rings_once_and_can_be_cleared() -> Result<()> {
     let mut socket = Socket::open(&runtime, "/a/socket")?;
     get(&runtime, "/a/ring-never")?;
     get(&runtime, "/a/ring")?;
-    assert_eq!(socket.receive()?, Ok("ring".to_owned()));
+    assert_eq!(socket.receive()?, "ring");
     socket.0.set_read_timeout(Some(Duration::from_millis(200)))?;
     let silence = socket.receive().err().context("it rang again")?;
-    let kind = silence.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    assert!(matches!(kind, Some(ErrorKind::WouldBlock | ErrorKind::TimedOut)), "{silence:#}");
+    let waited = matches!(io_error(&silence), Some(ErrorKind::WouldBlock | ErrorKind::TimedOut));
+    assert!(waited, "{silence:#}");
 
     // It rings in the new instance when the old one that set it has gone.
     socket.0.set_read_timeout(Some(PATIENCE))?;
     get(&runtime, "/a/ring")?;
     assert_eq!(get(&runtime, "/b/panic")?.0, 500);
-    assert_eq!(socket.receive()?, Ok("ring".to_owned()));
+    assert_eq!(socket.receive()?, "ring");
     Ok(())
 }

@@ -41,6 +41,20 @@ extern "C" {
     fn accept(this: &State, socket: &Socket, tags: Array);
     #[wasm_bindgen(method, js_name = getWebSockets)]
     fn sockets(this: &State) -> Array;
+    #[wasm_bindgen(method, getter)]
+    fn storage(this: &State) -> Storage;
+
+    type Storage;
+    #[wasm_bindgen(method, getter)]
+    fn sql(this: &Storage) -> Sql;
+
+    type Sql;
+    #[wasm_bindgen(method)]
+    fn exec(this: &Sql, statement: &str) -> Cursor;
+
+    type Cursor;
+    #[wasm_bindgen(method, js_name = toArray)]
+    fn rows(this: &Cursor) -> Array;
 
     /// A socket.
     pub type Socket;
@@ -68,6 +82,10 @@ extern "C" {
     fn set_timer(this: &Host, milliseconds: f64);
     #[wasm_bindgen(method, js_name = clearTimer)]
     fn clear_timer(this: &Host);
+    #[wasm_bindgen(method, js_name = setAlarm)]
+    fn set_alarm(this: &Host, at: f64);
+    #[wasm_bindgen(method, js_name = getAlarm)]
+    fn alarm(this: &Host) -> Option<f64>;
 
     #[wasm_bindgen(js_name = setTimeout)]
     fn set_timeout(callback: &js_sys::Function, milliseconds: u32);
@@ -160,7 +178,14 @@ impl MailboxObject {
                 self.host.set_timer(10.0);
                 self.host.clear_timer();
             }
-            other => fail(other),
+            "written" => return text(&self.written()),
+            other => match other.strip_prefix("write") {
+                Some(then) => {
+                    self.write();
+                    fail(then.trim_start_matches('-'));
+                }
+                None => fail(other),
+            },
         }
         self.count += 1;
         text(&format!("count {} sockets {}", self.count, self.state.sockets().length()))
@@ -204,6 +229,22 @@ impl MailboxObject {
     /// Tells every socket.
     pub fn timer(&self) {
         self.tell("ring");
+    }
+
+    fn write(&self) {
+        self.rows();
+        self.state.storage().sql().exec("INSERT INTO written VALUES (1)");
+        self.host.set_alarm(4e12);
+    }
+
+    fn rows(&self) -> u32 {
+        let sql = self.state.storage().sql();
+        sql.exec("CREATE TABLE IF NOT EXISTS written (one INTEGER)");
+        sql.exec("SELECT * FROM written").rows().length()
+    }
+
+    fn written(&self) -> String {
+        format!("{} rows, alarm: {}", self.rows(), self.host.alarm().is_some())
     }
 
     fn tell(&self, message: &str) {
