@@ -30,7 +30,7 @@ fn two_people_write_to_each_other() {
     assert_eq!(bodies, expected);
 
     // To somebody who listens, until it is read.
-    let listening = desk.start("bob", &["listen", "--count", "1", "--read"]).unwrap();
+    let mut listening = desk.start("bob", &["listen", "--count", "1", "--read"]).unwrap();
     let send = ["send", &bob, "are you there?", "--wait", "read", "--timeout", "60"];
     succeeded(&desk.run("alice", &send, "").unwrap());
     listening.hear(|line| line.contains("are you there?")).unwrap();
