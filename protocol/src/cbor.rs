@@ -35,8 +35,9 @@ const MAP: u8 = 5;
 const TAG: u8 = 6;
 const SIMPLE: u8 = 7;
 
-/// How many bytes the first item of `bytes` takes. `None` when there is no such item.
-pub(crate) fn item_length(bytes: &[u8]) -> Option<usize> {
+/// How many bytes the first CBOR item of `bytes` takes. `None` when there is none that is well-formed
+/// and at most 128 deep.
+pub fn item_length(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     let mut open: Vec<Open> = Vec::new();
     let mut tagged = false;

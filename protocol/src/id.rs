@@ -66,6 +66,30 @@ impl DeviceId {
     }
 }
 
+/// A file that the server keeps: 128 random bits, drawn by the server. Whoever knows it and has a
+/// token may fetch the file, so it is told to nobody but those whom the file is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MediaId(pub u128);
+
+/// Shows nothing: it opens the file.
+impl fmt::Debug for MediaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MediaId")
+    }
+}
+
+impl MediaId {
+    /// 16 bytes, big-endian.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// The reverse of [`MediaId::to_bytes`].
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+}
+
 macro_rules! text_and_bytes {
     ($name:ident, $bytes:literal, $valid:expr) => {
         impl fmt::Display for $name {
@@ -130,3 +154,4 @@ macro_rules! text_and_bytes {
 
 text_and_bytes!(MessageId, 16, |id| (1..=MESSAGE_NUMBER_MAX).contains(&id.number));
 text_and_bytes!(DeviceId, 8, |_| true);
+text_and_bytes!(MediaId, 16, |_| true);

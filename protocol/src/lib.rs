@@ -19,13 +19,14 @@ mod shape;
 mod writer;
 
 pub use body::Body;
+pub use cbor::item_length;
 pub use codec::{Batch, BatchError, Decoded, Encoding, WireMessage};
 pub use error::{ErrorCode, Fault};
 pub use frame::{
     Ack, ClientFrame, Deliver, Drained, ErrorFrame, Goaway, Hello, Mark, Receipt, Receipted,
     Refused, Send, Sent, ServerFrame,
 };
-pub use id::{DeviceId, IdError, MessageId};
+pub use id::{DeviceId, IdError, MediaId, MessageId};
 pub use number::{NumberError, PhoneNumber};
 pub use writer::{BatchWriter, frame_to_cbor, frames_from_cbor};
 

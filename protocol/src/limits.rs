@@ -42,3 +42,7 @@ pub const CODE_TRIES_MAX: u32 = 5;
 pub const CODE_RESEND: [Millis; 3] = [30 * 1000, 2 * 60 * 1000, 10 * 60 * 1000];
 /// How long a device token is good for: 90 days. A device renews it after half of that.
 pub const TOKEN_LIFE: Millis = 90 * 24 * 60 * 60 * 1000;
+/// The longest file, in bytes as it is uploaded: 2 GiB.
+pub const MEDIA_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// How long a file is kept: as long as the message that tells of it, 30 days.
+pub const MEDIA_LIFE: Millis = MESSAGE_LIFE;
