@@ -8,6 +8,7 @@
 
 mod connection;
 mod departure;
+mod files;
 mod inbox;
 mod outbox;
 mod receipts;
@@ -18,7 +19,7 @@ use estafette_protocol::{DeviceId, MessageId, Millis, PhoneNumber, limits};
 
 use crate::clock::{Clock, Entropy, Timer, UNDATED};
 use crate::store::Setting;
-use crate::{Chat, Config, Contact, Effect, Input, Message, Store, StoreError};
+use crate::{Chat, Config, Contact, ContentError, Effect, Input, Message, Store, StoreError};
 use connection::Link;
 use outbox::Outbox;
 use receipts::Receipts;
@@ -46,6 +47,15 @@ pub enum ClientError {
     /// [`Config::outbox_max`] messages are not settled.
     #[error("too many messages wait to be sent ({0}): try again when some have gone")]
     OutboxFull(usize),
+    /// [`Client::FILES_MAX`] files are on their way.
+    #[error("too many files wait to be sent ({0}): send or drop some of them first")]
+    TooManyFiles(usize),
+    /// What is said of a file cannot be sent.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// The upload is not here any more: its message was sent, or it was dropped.
+    #[error("the file was sent already, or dropped")]
+    NoSuchUpload,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -198,16 +208,26 @@ impl Client {
         if self.outbox.len() + bodies.len() > self.config.outbox_max {
             return Err(ClientError::OutboxFull(self.outbox.len()));
         }
-        let sent = self.step(now, |client| {
-            let times = (client.clock.corrected(now), client.clock.age_from());
-            let Self { store, me, entropy, .. } = client;
-            let queued = store
-                .transaction(|| store.enqueue(to, me.device, &bodies, times, || entropy.draw()))?;
-            let ids = queued.iter().map(|queued| queued.id).collect();
-            client.outbox.add(queued);
-            Ok(ids)
+        Ok(self.step(now, |client| client.enqueue(now, to, &bodies, |_| Ok(())))?)
+    }
+
+    /// Queues messages, in one transaction with something else.
+    fn enqueue(
+        &mut self,
+        now: Millis,
+        to: PhoneNumber,
+        bodies: &[Vec<u8>],
+        also: impl FnOnce(&Store) -> Result<(), StoreError>,
+    ) -> Result<Vec<MessageId>, StoreError> {
+        let times = (self.clock.corrected(now), self.clock.age_from());
+        let Self { store, me, entropy, .. } = self;
+        let queued = store.transaction(|| {
+            also(store)?;
+            store.enqueue(to, me.device, bodies, times, || entropy.draw())
         })?;
-        Ok(sent)
+        let ids = queued.iter().map(|queued| queued.id).collect();
+        self.outbox.add(queued);
+        Ok(ids)
     }
 
     /// The user has read what came from a peer, up to this incoming message. The peer is told.

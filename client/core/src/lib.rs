@@ -13,7 +13,9 @@
 mod client;
 mod clock;
 mod config;
+mod content;
 mod effect;
+pub mod media;
 mod message;
 mod store;
 
@@ -22,6 +24,7 @@ use sqlite_wasm_rs as _;
 
 pub use client::{Client, ClientError, Identity, Pending};
 pub use config::Config;
+pub use content::{About, CAPTION_BYTES_MAX, Content, ContentError, Media, NAME_BYTES_MAX};
 pub use effect::{Effect, Event, Input};
 pub use message::{Chat, Contact, Message, Status};
-pub use store::{Store, StoreError, StoreKey};
+pub use store::{Outgoing, OutgoingFile, Store, StoreError, StoreKey};

@@ -4,6 +4,8 @@ use core::fmt;
 
 use estafette_protocol::{DeviceId, Mark, MessageId, Millis, PhoneNumber};
 
+use crate::{Content, ContentError};
+
 /// How far a message has come. A message moves forward only; [`Status::Failed`] is left only when
 /// the server or the recipient turns out to have it after all.
 ///
@@ -72,6 +74,16 @@ pub struct Message {
     pub at: Millis,
     /// How far it has come. An incoming one is delivered, read or played.
     pub status: Status,
+}
+
+impl Message {
+    /// What it says.
+    ///
+    /// # Errors
+    /// When it says nothing that this version can read.
+    pub fn content(&self) -> Result<Content<'_>, ContentError> {
+        Content::read(&self.body)
+    }
 }
 
 /// Shows no body and no number: a message may reach a log.

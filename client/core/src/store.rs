@@ -15,6 +15,7 @@ mod people;
 mod prune;
 mod receipts;
 mod schema;
+mod uploads;
 
 use core::fmt;
 use std::path::Path;
@@ -27,6 +28,7 @@ pub(crate) use messages::Heard;
 pub(crate) use outbox::Queued;
 pub(crate) use people::Setting;
 pub(crate) use receipts::Owed;
+pub use uploads::{Outgoing, OutgoingFile};
 
 /// The key of a store and its salt, derived by the shell. The salt is explicit because in the
 /// browser SQLCipher would write one of zeros.

@@ -30,6 +30,10 @@ impl Store {
             )?;
             let life = signed(now.saturating_sub(STREAM_LIFE));
             self.connection.execute("DELETE FROM heard WHERE heard_at < ?", [life])?;
+            // The server has long forgotten what was not finished.
+            self.connection
+                .execute("UPDATE upload SET begun_at = ?1 WHERE begun_at > ?1", [signed(now)])?;
+            self.connection.execute("DELETE FROM upload WHERE begun_at < ?", [before])?;
             let statement = "DELETE FROM message WHERE kept_at < ? AND settled = 1";
             Ok(self.connection.execute(statement, [before])?)
         })?;

@@ -4,7 +4,8 @@
 use super::{Store, StoreError};
 
 /// Migration `n` takes a store from version `n` to `n + 1`.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     -- Single values by name: see `people.rs`.
     CREATE TABLE setting (
         name TEXT PRIMARY KEY,
@@ -62,7 +63,26 @@ const MIGRATIONS: &[&str] = &["
         number INTEGER NOT NULL,
         mark INTEGER NOT NULL
     ) STRICT;
-"];
+",
+    "
+    -- Files on their way to the server, each with its key, which is here before a byte leaves and
+    -- seals those bytes alone. `source` says where the shell reads the file, and `stamp` what it
+    -- knows its bytes by. `about` is a CBOR map: see `content/media.rs`. `path` is the upload's on
+    -- the server; NULL until the server named it.
+    CREATE TABLE upload (
+        id INTEGER PRIMARY KEY,
+        peer INTEGER NOT NULL,
+        source BLOB NOT NULL,
+        stamp BLOB NOT NULL,
+        key BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        digest BLOB NOT NULL,
+        about BLOB NOT NULL,
+        path TEXT,
+        begun_at INTEGER NOT NULL
+    ) STRICT;
+",
+];
 
 impl Store {
     pub(super) fn version(&self) -> Result<i64, StoreError> {
