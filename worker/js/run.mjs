@@ -120,5 +120,5 @@ try {
   const url = await miniflare.ready;
   say({ url: url.origin, pid: runtime.pid });
 } catch (error) {
-  leave(2, `The runtime did not start: ${error?.stack ?? error}`);
+  leave(2, `The runtime did not start: ${error?.message ?? error}`);
 }

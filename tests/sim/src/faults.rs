@@ -45,6 +45,10 @@ pub(crate) enum Outage {
     DeviceClock,
     /// The clock of an object jumps.
     ObjectClock,
+    /// A device of one account tries to get into another.
+    Intruder,
+    /// A device asks for more than there may be.
+    Overstep,
 }
 
 impl Faults {
@@ -88,8 +92,10 @@ impl Outage {
             70..75 => Self::Deploy,
             75..85 => Self::Restart,
             85..90 => Self::Wipe,
-            90..95 => Self::DeviceClock,
-            _ => Self::ObjectClock,
+            90..94 => Self::DeviceClock,
+            94..98 => Self::ObjectClock,
+            98 => Self::Intruder,
+            _ => Self::Overstep,
         }
     }
 }

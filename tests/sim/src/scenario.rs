@@ -16,6 +16,8 @@ use crate::world::World;
 const NOBODY: u64 = 33_600_009_999;
 /// How long everybody may take to come to rest once nothing fails.
 const REST: Millis = 6 * 60 * 60 * 1000;
+/// How long nobody says anything then.
+const SILENCE: Millis = 60 * 60 * 1000;
 
 impl World {
     /// A world as the seed wants it.
@@ -112,6 +114,18 @@ impl World {
         }
         self.report.time = self.now - 1_800_000_000_000;
         self.violation.take().map_or(Ok(()), Err)
+    }
+
+    /// Everybody is connected and silent: nothing wakes a mailbox but an alarm that is left over.
+    pub(crate) fn idle(&mut self) -> Result<(), Violation> {
+        let woken = self.woken;
+        let end = self.now + SILENCE;
+        while self.advance(end) {}
+        if self.woken > woken {
+            let what = format!("{} steps in an hour of silence", self.woken - woken);
+            return Err(Violation::new(self.seed, what));
+        }
+        Ok(())
     }
 
     fn unrest(&mut self) -> String {

@@ -84,6 +84,8 @@ pub struct World {
     pub(crate) violation: Option<Violation>,
     /// What the run did.
     pub report: Report,
+    /// Steps that mailboxes took, alarms not counted.
+    pub(crate) woken: u64,
     trace: bool,
 }
 
@@ -103,6 +105,7 @@ impl World {
             in_flight: 0,
             violation: None,
             report: Report::default(),
+            woken: 0,
             trace: std::env::var_os("SIM_TRACE").is_some(),
         }
     }
@@ -193,6 +196,7 @@ impl World {
             Event::Alarm { object, alarm } => {
                 if self.objects[object].alarm == alarm {
                     self.objects[object].alarm_at = None;
+                    self.woken -= 1;
                     // The platform repeats an alarm that failed.
                     if self.step(object, |mailbox, now| mailbox.on_alarm(now)).is_none() {
                         self.set_alarm(object, 2000 + self.objects[object].clock(self.now));
@@ -315,7 +319,7 @@ impl World {
         self.carry_up(connection, Event::Up { connection, message });
     }
 
-    fn carry_up(&mut self, connection: usize, event: Event) {
+    pub(crate) fn carry_up(&mut self, connection: usize, event: Event) {
         let at = self.now + self.latency();
         let hole = self.chance(self.faults.hole);
         let direction = &mut self.connections[connection].up;
@@ -370,7 +374,7 @@ impl World {
         self.step_with(object, |mailbox, now| Ok(((), step(mailbox, now)?)))
     }
 
-    fn step_with<T>(
+    pub(crate) fn step_with<T>(
         &mut self,
         object: usize,
         step: impl FnOnce(
@@ -378,6 +382,7 @@ impl World {
             Millis,
         ) -> Result<(T, Vec<Effect>), estafette_relay::StorageError>,
     ) -> Option<T> {
+        self.woken += 1;
         let fate = if self.chance(self.faults.crash_before_commit) {
             Fate::CrashBeforeCommit
         } else if self.chance(self.faults.crash_after_commit) {
@@ -587,6 +592,8 @@ impl World {
             }
             Outage::DeviceClock => self.devices[device].skew = self.rng.i64(-3_600_000..3_600_000),
             Outage::ObjectClock => self.objects[object].skew = self.rng.i64(-3_600_000..3_600_000),
+            Outage::Intruder => self.intrude(device, object),
+            Outage::Overstep => self.overstep(device, object),
         }
     }
 
