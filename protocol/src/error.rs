@@ -71,6 +71,20 @@ codes! {
     NotFound = "not_found", 404, Caller;
     /// The path exists, the method does not.
     MethodNotAllowed = "method_not_allowed", 405, Caller;
+    /// The upload's time is over, or it was ended: start anew.
+    Gone = "gone", 410, Caller;
+    /// The body's length must be announced.
+    LengthRequired = "length_required", 411, Caller;
+    /// Another version of tus than 1.0.0, or none.
+    UnsupportedVersion = "unsupported_version", 412, Caller;
+    /// The bytes of a file come as `application/offset+octet-stream`.
+    UnsupportedMediaType = "unsupported_media_type", 415, Caller;
+    /// The range lies outside of the file.
+    UnsatisfiableRange = "unsatisfiable_range", 416, Caller;
+    /// Not the offset at which the upload stands: ask where that is.
+    WrongOffset = "wrong_offset", 409, Caller;
+    /// The bytes that came are not those of the checksum. They were dropped.
+    ChecksumMismatch = "checksum_mismatch", 460, Caller;
     /// The socket path was asked for without an upgrade, or without a known subprotocol.
     UpgradeRequired = "upgrade_required", 426, Caller;
     /// There is no token.
@@ -93,6 +107,10 @@ codes! {
     RateLimited = "rate_limited", 429, Limit;
     /// The account's work of the day is used up, until midnight UTC.
     BudgetExhausted = "budget_exhausted", 429, Limit;
+    /// The account has uploaded as many bytes today as it may.
+    QuotaExhausted = "quota_exhausted", 429, Limit;
+    /// The account has as many unfinished uploads as it may.
+    TooManyUploads = "too_many_uploads", 429, Limit;
     /// The recipient's mailbox has no room.
     MailboxFull = "mailbox_full", 429, Limit;
     /// Another socket of the same device took over.

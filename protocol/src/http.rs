@@ -84,6 +84,19 @@ pub struct Usage {
     pub spent: u64,
     /// What may be charged in a day, likewise.
     pub budget: u64,
+    /// Operations that write to the store of files: one for a file that fits one request.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub media_writes: u64,
+    /// Operations that read from it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub media_reads: u64,
+    /// Bytes of the files whose upload was begun.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub uploaded_bytes: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// `GET /v1/health`.

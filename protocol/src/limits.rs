@@ -46,3 +46,17 @@ pub const TOKEN_LIFE: Millis = 90 * 24 * 60 * 60 * 1000;
 pub const MEDIA_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// How long a file is kept: as long as the message that tells of it, 30 days.
 pub const MEDIA_LIFE: Millis = MESSAGE_LIFE;
+/// The most bytes of a file in one request: 95 MiB. The platform's edge takes 100 MB on its smaller
+/// plans.
+pub const MEDIA_REQUEST_BYTES_MAX: u64 = 95 * 1024 * 1024;
+/// Bytes of one part of a file that is put together from several requests: 8 MiB. All but the last are
+/// of this size, and R2 takes none below 5 MiB.
+pub const MEDIA_PART_BYTES: u64 = 8 * 1024 * 1024;
+/// How long an unfinished upload is kept: a day.
+pub const UPLOAD_LIFE: Millis = 24 * 60 * 60 * 1000;
+/// The longest `Upload-Metadata`, in bytes.
+pub const UPLOAD_METADATA_BYTES_MAX: usize = 1024;
+/// Unfinished uploads of an account. Configurable.
+pub const UPLOADS_MAX: u64 = 16;
+/// Bytes that an account may upload in a day: 4 GiB. Configurable.
+pub const UPLOAD_BYTES_A_DAY: u64 = 4 * 1024 * 1024 * 1024;

@@ -20,9 +20,9 @@ use estafette_protocol::http::{
 use estafette_protocol::limits::MESSAGE_NUMBER_MAX;
 use estafette_protocol::{
     Ack, Batch, BatchError, BatchWriter, Body, ClientFrame, Decoded, Deliver, DeviceId, Drained,
-    Encoding, ErrorCode, ErrorFrame, Fault, Goaway, Hello, IdError, Mark, MessageId, NumberError,
-    PhoneNumber, Receipt, Receipted, Refused, Send, Sent, ServerFrame, WireMessage, frame_to_cbor,
-    frames_from_cbor,
+    Encoding, ErrorCode, ErrorFrame, Fault, Goaway, Hello, IdError, Mark, MediaId, MessageId,
+    NumberError, PhoneNumber, Receipt, Receipted, Refused, Send, Sent, ServerFrame, WireMessage,
+    frame_to_cbor, frames_from_cbor,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -240,10 +240,17 @@ fn http_bodies_are_as_pinned() {
         Devices { devices: vec![entry(device(), "télé", true), entry(DeviceId(1), "", false)] },
     );
     documents.add("Usage", Usage::default());
-    documents.add(
-        "Usage",
-        Usage { requests: 12, rows_written: 7, socket_messages: 90, spent: 8_580, budget: 1 << 40 },
-    );
+    let usage = Usage {
+        requests: 12,
+        rows_written: 7,
+        socket_messages: 90,
+        spent: 8_580,
+        budget: 1 << 40,
+        ..Usage::default()
+    };
+    documents.add("Usage", usage);
+    let media = Usage { media_writes: 3, media_reads: 2, uploaded_bytes: 16_777_216, ..usage };
+    documents.add("Usage", media);
     let health = Health { status: "ok".to_owned(), version: "0.1.0".to_owned(), now: AT };
     documents.add("Health", health);
     let problem = |error, retry_after| Problem {
@@ -270,6 +277,13 @@ fn error_codes_are_as_pinned() {
         ("invalid_number", 400, Caller),
         ("not_found", 404, Caller),
         ("method_not_allowed", 405, Caller),
+        ("gone", 410, Caller),
+        ("length_required", 411, Caller),
+        ("unsupported_version", 412, Caller),
+        ("unsupported_media_type", 415, Caller),
+        ("unsatisfiable_range", 416, Caller),
+        ("wrong_offset", 409, Caller),
+        ("checksum_mismatch", 460, Caller),
         ("upgrade_required", 426, Caller),
         ("token_missing", 401, Caller),
         ("token_invalid", 401, Caller),
@@ -281,6 +295,8 @@ fn error_codes_are_as_pinned() {
         ("out_of_order", 409, Caller),
         ("rate_limited", 429, Limit),
         ("budget_exhausted", 429, Limit),
+        ("quota_exhausted", 429, Limit),
+        ("too_many_uploads", 429, Limit),
         ("mailbox_full", 429, Limit),
         ("replaced", 409, Caller),
         ("sms_unavailable", 502, Server),
@@ -310,6 +326,13 @@ fn ids_have_one_text_and_one_binary_form() {
     assert_eq!(device().to_string().parse(), Ok(device()));
     assert_eq!(HEXLOWER.encode(&device().to_bytes()), device().to_string());
     assert_eq!(DeviceId::from_bytes(device().to_bytes()), device());
+
+    let media = MediaId(0xa1b2_c3d4_e5f6_0718_293a_4b5c_6d7e_8f90);
+    assert_eq!(media.to_string(), "a1b2c3d4e5f60718293a4b5c6d7e8f90");
+    assert_eq!(media.to_string().parse(), Ok(media));
+    assert_eq!(HEXLOWER.encode(&media.to_bytes()), media.to_string());
+    assert_eq!(MediaId::from_bytes(media.to_bytes()), media);
+    assert_eq!(format!("{media:?}"), "MediaId", "it opens the file");
 
     for wrong in
         ["", "0F1E2D3C4B5A6978", "0f1e2d3c4b5a697", " 0f1e2d3c4b5a6978", "0x1e2d3c4b5a6978"]
