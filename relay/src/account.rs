@@ -5,11 +5,12 @@
 //! a code may be sent.
 
 use estafette_protocol::http::{Device as DeviceInfo, Usage};
-use estafette_protocol::{DeviceId, ErrorCode, Millis, PhoneNumber, limits};
+use estafette_protocol::{DeviceId, ErrorCode, MediaId, Millis, PhoneNumber, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Refusal};
 use crate::mailbox::{Device, Mailbox};
+use crate::media::MediaWork;
 use crate::peer::cbor;
 use crate::schema;
 use crate::sql::{Columns, Sql, StorageError, Value};
@@ -62,6 +63,32 @@ pub enum AccountRequest {
         /// The device in the token.
         device: DeviceId,
     },
+    /// May this device upload a file? If so, its bytes and the work are charged.
+    Upload {
+        /// The device in the token.
+        device: DeviceId,
+        /// Which file.
+        media: MediaId,
+        /// Its length.
+        bytes: u64,
+        /// When an upload that does not come whole with this request ends by itself. It has a place
+        /// among the account's unfinished uploads until then, or until it is said to have ended.
+        open_until: Option<Millis>,
+        /// What it takes to begin it.
+        work: MediaWork,
+    },
+    /// May this be done for the device's files? If so, it is charged.
+    Media {
+        /// The device in the token.
+        device: DeviceId,
+        /// What.
+        work: MediaWork,
+    },
+    /// An unfinished upload is finished, or was given up.
+    UploadEnded {
+        /// Which file.
+        media: MediaId,
+    },
 }
 
 /// The answer to an [`AccountRequest`].
@@ -75,7 +102,7 @@ pub enum AccountAnswer {
         /// When it is no longer good.
         expires_at: Millis,
     },
-    /// Sign a token for the device; or: it is removed.
+    /// Sign a token for the device; or: it is removed; or: it may, and was charged.
     Granted,
     /// The devices.
     Devices(Vec<DeviceInfo>),
@@ -128,6 +155,8 @@ impl<S: Sql> Mailbox<S> {
             | AccountRequest::Remove { device, .. }
             | AccountRequest::Renew { device }
             | AccountRequest::Usage { device }
+            | AccountRequest::Upload { device, .. }
+            | AccountRequest::Media { device, .. }
                 if self.device(device).is_none() =>
             {
                 Refusal::from(ErrorCode::DeviceRemoved).into()
@@ -138,6 +167,11 @@ impl<S: Sql> Mailbox<S> {
             AccountRequest::Usage { .. } => {
                 AccountAnswer::Usage(self.ledger.usage(now, self.config.daily_budget))
             }
+            AccountRequest::Upload { media, bytes, open_until, work, .. } => {
+                self.on_upload(now, media, bytes, open_until, work)?
+            }
+            AccountRequest::Media { work, .. } => self.on_media(now, work),
+            AccountRequest::UploadEnded { media } => self.on_upload_ended(media)?,
         };
         Ok((answer, self.finish(now)?))
     }

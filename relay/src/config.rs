@@ -24,6 +24,10 @@ pub struct Config {
     /// What the account may be charged on one day. A row costs 1,000, an object request 150, so the
     /// default of two cents is 20,000 rows or 133,000 requests.
     pub daily_budget: u64,
+    /// Unfinished uploads.
+    pub uploads_max: u64,
+    /// Bytes that may be uploaded on one day.
+    pub upload_bytes_a_day: u64,
 }
 
 impl Default for Config {
@@ -38,6 +42,8 @@ impl Default for Config {
             message_life: limits::MESSAGE_LIFE,
             hold: limits::HOLD,
             daily_budget: 20_000_000,
+            uploads_max: limits::UPLOADS_MAX,
+            upload_bytes_a_day: limits::UPLOAD_BYTES_A_DAY,
         }
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! Counting is done in memory and written when it has grown by 1/256 of the budget, so a day costs at
 //! most 256 rows and an eviction forgets at most 1/256. An object is evicted after ten idle seconds at
-//! the earliest, which bounds what can be evaded to 34 budgets a day.
+//! the earliest, which bounds what can be evaded to 34 budgets a day. Uploaded bytes are counted likewise,
+//! and written when they have grown by 1/1024 of their quota: 1,024 rows a day, 9 quotas evaded.
 
 use estafette_protocol::Millis;
 use estafette_protocol::http::Usage;
 
+use crate::config::Config;
+use crate::media::MediaWork;
 use crate::sql::{Columns, Sql, StorageError};
 
 /// Paid prices, in billionths of a dollar.
@@ -14,6 +17,9 @@ const REQUEST: u64 = 150;
 const ROW: u64 = 1000;
 /// 7.5, rounded up.
 const SOCKET_MESSAGE: u64 = 8;
+/// An operation that writes to R2 (class A), and one that reads (class B).
+const MEDIA_WRITE: u64 = 4500;
+const MEDIA_READ: u64 = 360;
 const DAY: Millis = 24 * 60 * 60 * 1000;
 
 #[derive(Debug, Default)]
@@ -22,13 +28,16 @@ pub(crate) struct Ledger {
     usage: Usage,
     /// `usage.spent` when it was last written.
     written: u64,
+    /// `usage.uploaded_bytes` when it was last written.
+    bytes_written: u64,
     /// The database's count when it was last looked at.
     rows_seen: u64,
 }
 
 impl Ledger {
     pub(crate) fn load<S: Sql>(sql: &S) -> Result<Self, StorageError> {
-        let query = "SELECT day, spent, requests, rows_written, socket_messages FROM ledger";
+        let query = "SELECT day, spent, requests, rows_written, socket_messages, media_writes,
+                media_reads, uploaded_bytes FROM ledger";
         let rows_seen = sql.rows_written();
         let Some(row) = sql.run(query, &[])?.pop() else {
             return Ok(Self { rows_seen, ..Self::default() });
@@ -41,8 +50,12 @@ impl Ledger {
             socket_messages: columns.integer()?,
             spent,
             budget: 0,
+            media_writes: columns.integer()?,
+            media_reads: columns.integer()?,
+            uploaded_bytes: columns.integer()?,
         };
-        Ok(Self { day, usage, written: spent, rows_seen })
+        let bytes_written = usage.uploaded_bytes;
+        Ok(Self { day, usage, written: spent, bytes_written, rows_seen })
     }
 
     /// A request came in that others pay for, or that costs the account itself.
@@ -62,6 +75,26 @@ impl Ledger {
     /// The account makes a call: it pays for the request at the other end.
     pub(crate) fn call(&mut self) {
         self.usage.spent += REQUEST;
+    }
+
+    /// A file is stored or fetched for the account.
+    pub(crate) fn media(&mut self, work: MediaWork) {
+        let MediaWork { writes, reads, requests } = work;
+        let [writes, reads, requests] = [writes, reads, requests].map(u64::from);
+        self.usage.media_writes += writes;
+        self.usage.media_reads += reads;
+        self.usage.spent += writes * MEDIA_WRITE + reads * MEDIA_READ + requests * REQUEST;
+    }
+
+    /// The account uploads a file, unless its quota of the day does not reach: then, how long until
+    /// there is a new one.
+    pub(crate) fn upload(&mut self, now: Millis, bytes: u64, quota: u64) -> Result<(), Millis> {
+        self.turn(now);
+        if bytes > quota.saturating_sub(self.usage.uploaded_bytes) {
+            return Err(DAY - now % DAY);
+        }
+        self.usage.uploaded_bytes += bytes;
+        Ok(())
     }
 
     /// What the account sent was stored at the other end: a row is written, and deleted in the end.
@@ -98,26 +131,35 @@ impl Ledger {
         &mut self,
         sql: &S,
         now: Millis,
-        budget: u64,
+        config: &Config,
     ) -> Result<(), StorageError> {
         self.turn(now);
         self.count_rows(sql);
-        if self.usage.spent < self.written + (budget / 256).max(1) {
+        let spent = self.usage.spent >= self.written + (config.daily_budget / 256).max(1);
+        let step = (config.upload_bytes_a_day / 1024).max(1);
+        let uploaded = self.usage.uploaded_bytes >= self.bytes_written + step;
+        if !spent && !uploaded {
             return Ok(());
         }
         self.written = self.usage.spent;
+        self.bytes_written = self.usage.uploaded_bytes;
         sql.run(
-            "INSERT INTO ledger (id, day, spent, requests, rows_written, socket_messages)
-             VALUES (1, ?, ?, ?, ?, ?)
+            "INSERT INTO ledger (id, day, spent, requests, rows_written, socket_messages,
+                media_writes, media_reads, uploaded_bytes)
+             VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (id) DO UPDATE SET day = excluded.day, spent = excluded.spent,
                 requests = excluded.requests, rows_written = excluded.rows_written,
-                socket_messages = excluded.socket_messages",
+                socket_messages = excluded.socket_messages, media_writes = excluded.media_writes,
+                media_reads = excluded.media_reads, uploaded_bytes = excluded.uploaded_bytes",
             &[
                 self.day.into(),
                 self.usage.spent.into(),
                 self.usage.requests.into(),
                 self.usage.rows_written.into(),
                 self.usage.socket_messages.into(),
+                self.usage.media_writes.into(),
+                self.usage.media_reads.into(),
+                self.usage.uploaded_bytes.into(),
             ],
         )?;
         self.count_rows(sql);

@@ -1,4 +1,5 @@
-//! The decisions of the server, one [`Mailbox`] for each account.
+//! The decisions of the server: one [`Mailbox`] for each account, one [`Upload`] for each file that
+//! comes in pieces.
 //!
 //! A mailbox is a synchronous state machine over one SQL database. It has two entrances, what a
 //! device says ([`Mailbox::on_message`]) and what another mailbox asks ([`Mailbox::on_call`]), and
@@ -18,6 +19,7 @@ mod entry;
 mod lane;
 mod ledger;
 mod mailbox;
+mod media;
 mod outgoing;
 mod peer;
 mod queue;
@@ -25,10 +27,16 @@ mod schema;
 mod session;
 pub mod sql;
 mod stream;
+mod upload;
 
 pub use account::{AccountAnswer, AccountRequest};
 pub use config::Config;
 pub use effect::{Connect, Effect, Refusal, SocketId, Wake};
 pub use mailbox::Mailbox;
+pub use media::MediaWork;
 pub use peer::{PeerAnswer, PeerItem, PeerMessage, PeerRequest, Verdict};
 pub use sql::{Sql, StorageError, Value};
+pub use upload::{
+    Begun, Finish, Fragment, Part, Piece, Standing, Step, Upload, UploadAnswer, UploadEffect,
+    UploadRequest,
+};

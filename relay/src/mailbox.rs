@@ -258,7 +258,7 @@ impl<S: Sql> Mailbox<S> {
                 }
             }
             self.lanes.retain(|_, lane| !lane.is_idle());
-            self.ledger.settle(&self.sql, now, self.config.daily_budget)?;
+            self.ledger.settle(&self.sql, now, &self.config)?;
         }
         let due = self.queue.held_until();
         if due.is_none() != self.timer.is_none() {

@@ -60,6 +60,17 @@ const MIGRATIONS: &[&[&str]] = &[
             socket_messages INTEGER NOT NULL
         ) STRICT",
     ],
+    // Media: what is charged for them, and the account's unfinished uploads.
+    &[
+        "ALTER TABLE ledger ADD COLUMN media_writes INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE ledger ADD COLUMN media_reads INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE ledger ADD COLUMN uploaded_bytes INTEGER NOT NULL DEFAULT 0",
+        "CREATE TABLE upload (
+            id INTEGER PRIMARY KEY,
+            media BLOB NOT NULL,
+            expires_at INTEGER NOT NULL
+        ) STRICT",
+    ],
     #[cfg(feature = "rehearsal")]
     &["ALTER TABLE device ADD COLUMN rehearsed INTEGER NOT NULL DEFAULT 0"],
 ];
