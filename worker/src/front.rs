@@ -23,6 +23,7 @@ use crate::connect;
 use crate::input::{self, BODY_BYTES_MAX, Registration};
 use crate::js::{self, CallError, Mailbox};
 use crate::log::{self, Event};
+use crate::media::{self, Store};
 use crate::problem::Failure;
 use crate::route::{Route, route};
 use crate::setup::{Setup, SetupError, SetupFault};
@@ -32,12 +33,13 @@ use crate::token::Identity;
 const MAILBOX: &str = "MAILBOX";
 const LIMIT_ADDRESS: &str = "LIMIT_ADDRESS";
 const LIMIT_DEVICE: &str = "LIMIT_DEVICE";
+const LIMIT_MEDIA: &str = "LIMIT_MEDIA";
 const OPENAPI: &str = include_str!("../api/openapi.json");
 const ASYNCAPI: &str = include_str!("../api/asyncapi.json");
 /// The period of the rate-limit bindings in `wrangler.toml`.
 const LIMIT_PERIOD: Millis = 60_000;
 /// How long to wait before asking an object again that did not answer.
-const RETRY: Millis = 1000;
+pub(crate) const RETRY: Millis = 1000;
 
 thread_local! {
     static SETUP: OnceCell<Result<Rc<Setup>, SetupError>> = const { OnceCell::new() };
@@ -65,7 +67,9 @@ pub(crate) fn setup(env: &Env) -> Result<Rc<Setup>, SetupError> {
 fn bound(env: &Env) -> Result<(), SetupError> {
     let missing = |variable| SetupError { variable, fault: SetupFault::Missing };
     env.durable_object(MAILBOX).or(Err(missing(MAILBOX)))?;
-    for variable in [LIMIT_ADDRESS, LIMIT_DEVICE] {
+    env.durable_object("UPLOAD").or(Err(missing("UPLOAD")))?;
+    env.bucket("MEDIA").or(Err(missing("MEDIA")))?;
+    for variable in [LIMIT_ADDRESS, LIMIT_DEVICE, LIMIT_MEDIA] {
         env.rate_limiter(variable).or(Err(missing(variable)))?;
     }
     Ok(())
@@ -79,10 +83,10 @@ fn variable(env: &Env, name: &str) -> Option<String> {
 
 /// Answers one request.
 #[wasm_bindgen]
-pub async fn fetch(request: web_sys::Request, env: Env) -> web_sys::Response {
+pub async fn fetch(request: web_sys::Request, env: Env, store: Store) -> web_sys::Response {
     let now = js::now();
     let Ok(setup) = setup(&env) else { return problem(&ErrorCode::Internal.into()).into() };
-    let front = Front { request: request.into(), env, setup, now };
+    let front = Front { request: request.into(), env, store, setup, now };
     match front.respond().await {
         Ok(response) => response.into(),
         Err(failure) => problem(&failure).into(),
@@ -118,18 +122,23 @@ fn json(status: u16, body: &impl Serialize) -> Result<Response, Failure> {
 }
 
 /// One request on its way.
-struct Front {
-    request: Request,
-    env: Env,
-    setup: Rc<Setup>,
-    now: Millis,
+pub(crate) struct Front {
+    pub(crate) request: Request,
+    pub(crate) env: Env,
+    pub(crate) store: Store,
+    pub(crate) setup: Rc<Setup>,
+    pub(crate) now: Millis,
 }
 
 impl Front {
     async fn respond(&self) -> Result<Response, Failure> {
         // `Request::method` takes what it does not know for GET.
         let request = self.request.inner();
-        match route(&request.method(), &request.url())? {
+        let url = request.url();
+        if let Some(target) = media::target(&url) {
+            return Ok(self.tus(target).await);
+        }
+        match route(&request.method(), &url)? {
             Route::Health => json(
                 200,
                 &Health {
@@ -146,6 +155,7 @@ impl Front {
             Route::Devices => self.devices().await,
             Route::RemoveDevice(target) => self.remove(target).await,
             Route::Usage => self.usage().await,
+            Route::Media(id) => self.download(id).await,
             Route::Socket => self.socket().await,
         }
     }
@@ -259,6 +269,13 @@ impl Front {
         Ok(identity)
     }
 
+    /// As [`Front::authorise`], for files: their requests are many and cheap.
+    pub(crate) async fn authorise_media(&self) -> Result<Identity, Failure> {
+        let identity = self.identify(None)?;
+        limit(&self.env, LIMIT_MEDIA, identity.device.to_string()).await?;
+        Ok(identity)
+    }
+
     async fn limit_address(&self) -> Result<(), Failure> {
         let address = self.header("cf-connecting-ip").unwrap_or_default();
         limit(&self.env, LIMIT_ADDRESS, input::address_key(&address)).await
@@ -284,7 +301,7 @@ impl Front {
     }
 
     /// Asks the account's object; a refusal is a failure.
-    async fn ask(
+    pub(crate) async fn ask(
         &self,
         account: PhoneNumber,
         request: &AccountRequest,
@@ -299,7 +316,7 @@ impl Front {
         }
     }
 
-    fn header(&self, name: &str) -> Option<String> {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
         // An error is an ill-formed name, of which there is none.
         self.request.headers().get(name).ok().flatten()
     }
@@ -353,7 +370,7 @@ async fn limit(env: &Env, binding: &str, key: String) -> Result<(), Failure> {
 }
 
 /// What an object answers. If it does not, nothing of the reason is told but whether to try again.
-fn answered<T>(outcome: worker::Result<T>) -> Result<T, Failure> {
+pub(crate) fn answered<T>(outcome: worker::Result<T>) -> Result<T, Failure> {
     outcome.map_err(|error| {
         let (mut overloaded, mut retryable) = (false, false);
         let error = JsValue::from(error);

@@ -1,9 +1,10 @@
 //! The edge shell: it turns requests, sockets, alarms and calls into steps of a mailbox, and carries
 //! out the effects.
 //!
-//! Two entrances, both called by `worker/js/shim.js`: [`fetch`], the front Worker, which reads
-//! requests, verifies tokens and sends one-time codes; and [`MailboxObject`], the Durable Object of one
-//! account. What can be decided without the platform is decided in modules that never touch it
+//! Its entrances are called by `worker/js/shim.js`: [`fetch`], the front Worker, which reads requests,
+//! verifies tokens, sends one-time codes and hands on the bytes of files; [`MailboxObject`], the Durable
+//! Object of one account; [`UploadObject`], that of one file that comes in pieces; and [`sweep`], the
+//! hourly job. What can be decided without the platform is decided in modules that never touch it
 //! (`route`, `token`, `code`, `input`, `connect`, `setup`, `problem`), whose tests run natively.
 //!
 //! The platform is bound by the crate `worker`, but for what it lacks (`js`). Its macros `event` and
@@ -17,6 +18,7 @@ mod front;
 mod input;
 mod js;
 mod log;
+mod media;
 mod object;
 mod problem;
 mod route;
@@ -26,4 +28,5 @@ mod sql;
 mod token;
 
 pub use front::fetch;
+pub use media::{Store, UploadObject, sweep};
 pub use object::MailboxObject;

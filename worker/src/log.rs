@@ -21,6 +21,13 @@ pub(crate) enum Event<'a> {
         /// The platform thinks that asking again may help.
         retryable: bool,
     },
+    /// The store of files failed at an operation.
+    Store {
+        /// Which.
+        operation: &'static str,
+        /// R2's number of the error; 0 or 1 where it has none.
+        number: u32,
+    },
     /// A rate-limit binding did not answer; the request was let through.
     RateLimit,
     /// The SMS gateway did not take a code.
@@ -41,6 +48,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     overloaded: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retryable: Option<bool>,
@@ -57,6 +66,7 @@ fn line(event: &Event<'_>) -> String {
         Event::Storage(error) => error.to_string(),
         Event::Sms(error) => error.label().to_owned(),
         Event::Panic { at } => (*at).to_owned(),
+        Event::Store { operation, .. } => (*operation).to_owned(),
         Event::Object { .. } | Event::RateLimit => String::new(),
     };
     let (level, event_name) = match event {
@@ -65,6 +75,7 @@ fn line(event: &Event<'_>) -> String {
         Event::Sms(_) => ("error", "sms_failed"),
         Event::Panic { .. } => ("error", "panic"),
         Event::Object { .. } => ("warn", "object_failed"),
+        Event::Store { .. } => ("warn", "store_failed"),
         Event::RateLimit => ("warn", "rate_limit_failed"),
     };
     let mut line = Line {
@@ -72,11 +83,13 @@ fn line(event: &Event<'_>) -> String {
         event: event_name,
         reason: Some(text.as_str()).filter(|text| !text.is_empty()),
         status: None,
+        number: None,
         overloaded: None,
         retryable: None,
     };
     match *event {
         Event::Sms(SmsError::Status(status)) => line.status = Some(status),
+        Event::Store { number, .. } => line.number = Some(number),
         Event::Object { overloaded, retryable } => {
             (line.overloaded, line.retryable) = (Some(overloaded), Some(retryable));
         }
@@ -113,6 +126,10 @@ mod tests {
             (
                 Event::Object { overloaded: true, retryable: false },
                 r#"{"level":"warn","event":"object_failed","overloaded":true,"retryable":false}"#,
+            ),
+            (
+                Event::Store { operation: "put", number: 10001 },
+                r#"{"level":"warn","event":"store_failed","reason":"put","number":10001}"#,
             ),
             (Event::RateLimit, r#"{"level":"warn","event":"rate_limit_failed"}"#),
         ] {

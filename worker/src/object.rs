@@ -54,7 +54,7 @@ pub struct MailboxObject {
 
 /// Why an event failed, which aborts the object. Its caller hears no more than that it failed.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-enum Fault {
+pub(crate) enum Fault {
     #[error("the deployment is set up wrongly")]
     Setup,
     #[error("the object's database failed")]

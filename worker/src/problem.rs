@@ -86,6 +86,15 @@ fn sentence(code: ErrorCode) -> &'static str {
         }
         ErrorCode::NotFound => "There is nothing at this path: see /v1/openapi.json.",
         ErrorCode::MethodNotAllowed => "The path has other methods: see the header Allow.",
+        ErrorCode::Gone => "The upload was ended, or its day is over: begin a new one.",
+        ErrorCode::LengthRequired => "Say how long the body is: Content-Length.",
+        ErrorCode::UnsupportedVersion => "This is tus 1.0.0: send Tus-Resumable: 1.0.0.",
+        ErrorCode::UnsupportedMediaType => {
+            "The bytes of a file have the type application/offset+octet-stream."
+        }
+        ErrorCode::UnsatisfiableRange => "The file is shorter: see the header Content-Range.",
+        ErrorCode::WrongOffset => "The upload stands elsewhere: ask with HEAD where.",
+        ErrorCode::ChecksumMismatch => "That is not what arrived: send the same bytes again.",
         ErrorCode::UpgradeRequired => {
             "This path is for WebSockets that offer estafette.v1.json or estafette.v1.cbor."
         }
@@ -97,6 +106,8 @@ fn sentence(code: ErrorCode) -> &'static str {
         ErrorCode::CodeExpired => "There is no code to compare with: ask for a new one.",
         ErrorCode::RateLimited => "That was too often: wait.",
         ErrorCode::BudgetExhausted => "The account's work of the day is used up: wait.",
+        ErrorCode::QuotaExhausted => "The account has uploaded enough for today: wait.",
+        ErrorCode::TooManyUploads => "Finish or end one of the uploads that are under way.",
         ErrorCode::SmsUnavailable => "The code could not be sent: ask for another one later.",
         ErrorCode::Unavailable => "A part of the server did not answer: send the request again.",
         _ => "The server failed: send the request again.",

@@ -1,6 +1,6 @@
 //! Which operation a method and path name.
 
-use estafette_protocol::DeviceId;
+use estafette_protocol::{DeviceId, MediaId};
 
 /// One operation of the HTTP interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,7 @@ pub(crate) enum Route {
     Devices,
     RemoveDevice(DeviceId),
     Usage,
+    Media(MediaId),
     Socket,
 }
 
@@ -26,7 +27,8 @@ pub(crate) enum Unrouted {
     MethodNotAllowed(&'static str),
 }
 
-/// Finds the operation. `url` is absolute and normal, as the platform gives it.
+/// Finds the operation, of those that are not tus (`media::target`). `url` is absolute and normal, as the
+/// platform gives it.
 pub(crate) fn route(method: &str, url: &str) -> Result<Route, Unrouted> {
     const READ: &str = "GET, HEAD";
     let (route, allow) = match path(url) {
@@ -39,6 +41,10 @@ pub(crate) fn route(method: &str, url: &str) -> Result<Route, Unrouted> {
         "/v1/devices" => (Route::Devices, READ),
         "/v1/usage" => (Route::Usage, READ),
         "/v1/socket" => (Route::Socket, "GET"),
+        path if path.starts_with("/v1/media/") => {
+            let id = path.strip_prefix("/v1/media/").and_then(|id| id.parse().ok());
+            (Route::Media(id.ok_or(Unrouted::NotFound)?), READ)
+        }
         path => {
             let id = path.strip_prefix("/v1/devices/").ok_or(Unrouted::NotFound)?;
             (Route::RemoveDevice(id.parse().or(Err(Unrouted::NotFound))?), "DELETE")
@@ -52,7 +58,7 @@ pub(crate) fn route(method: &str, url: &str) -> Result<Route, Unrouted> {
 }
 
 /// The path of an absolute URL, by hand: a URL parser costs 60 KB of tables.
-fn path(url: &str) -> &str {
+pub(crate) fn path(url: &str) -> &str {
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
     let from_path = after_scheme.find('/').and_then(|at| after_scheme.get(at..));
     from_path.unwrap_or("/").split(['?', '#']).next().unwrap_or("/")
@@ -61,7 +67,7 @@ fn path(url: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::{Route, Unrouted, path, route};
-    use estafette_protocol::DeviceId;
+    use estafette_protocol::{DeviceId, MediaId};
 
     fn at(method: &str, path: &str) -> Result<Route, Unrouted> {
         route(method, &format!("https://example.com{path}"))
@@ -92,6 +98,7 @@ mod tests {
             ("GET", "/v1/devices", Route::Devices),
             ("DELETE", "/v1/devices/00000000000000ff", Route::RemoveDevice(DeviceId(255))),
             ("GET", "/v1/usage", Route::Usage),
+            ("GET", "/v1/media/000000000000000000000000000000ff", Route::Media(MediaId(255))),
             ("GET", "/v1/socket", Route::Socket),
         ];
         for (method, path, expected) in all {
@@ -118,6 +125,10 @@ mod tests {
             "/v1/devices/FF",
             "/v1/devices/00000000000000FF",
             "/v1/devices/00000000000000ff/x",
+            "/v1/media",
+            "/v1/media/00000000000000ff",
+            "/v1/media/000000000000000000000000000000FF",
+            "/v1/media/000000000000000000000000000000ff/x",
         ] {
             assert_eq!(at("GET", path), Err(Unrouted::NotFound), "{path}");
         }

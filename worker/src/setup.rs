@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use estafette_protocol::Millis;
+use estafette_protocol::{Millis, limits};
 use estafette_relay::Config;
 
 use crate::token::Keys;
@@ -20,6 +20,10 @@ const RATE_MAX: u32 = 1_000_000;
 pub(crate) struct Setup {
     /// The limits of mailboxes.
     pub(crate) limits: Config,
+    /// How long a file is kept.
+    pub(crate) media_life: Millis,
+    /// How long an unfinished upload is kept.
+    pub(crate) upload_life: Millis,
     /// What tokens are signed with.
     pub(crate) tokens: Keys,
     /// What one-time codes are hashed with.
@@ -84,8 +88,11 @@ impl Setup {
             let missing = SetupError { variable: "SMS_SECRET", fault: SetupFault::Missing };
             secret.map(|secret| Gateway { url, secret }).ok_or(missing)
         });
+        let life = |name, default| number(&variable, name, default, 1..=NUMBER_MAX / 256);
         Ok(Self {
-            limits: limits(&variable)?,
+            limits: mailbox_limits(&variable)?,
+            media_life: life("MEDIA_LIFE_MS", limits::MEDIA_LIFE)?,
+            upload_life: life("UPLOAD_LIFE_MS", limits::UPLOAD_LIFE)?,
             tokens: Keys { current: needed("TOKEN_KEY")?, previous: secret("TOKEN_KEY_PREVIOUS")? },
             code_key: needed("CODE_KEY")?,
             gateway: gateway.transpose()?,
@@ -93,7 +100,7 @@ impl Setup {
     }
 }
 
-fn limits(variable: &impl Fn(&str) -> Option<String>) -> Result<Config, SetupError> {
+fn mailbox_limits(variable: &impl Fn(&str) -> Option<String>) -> Result<Config, SetupError> {
     let normal = Config::default();
     let whole = |name, default, range| number(variable, name, default, range);
     let rate = |name, default| number(variable, name, default, 1..=RATE_MAX);
@@ -107,6 +114,8 @@ fn limits(variable: &impl Fn(&str) -> Option<String>) -> Result<Config, SetupErr
         message_life: whole("MESSAGE_LIFE_MS", normal.message_life, 1..=NUMBER_MAX / 256)?,
         hold: whole("HOLD_MS", normal.hold, 0..=HOLD_MAX)?,
         daily_budget: whole("DAILY_BUDGET_NANODOLLARS", normal.daily_budget, 1..=NUMBER_MAX)?,
+        uploads_max: whole("UPLOADS_MAX", normal.uploads_max, 1..=1000)?,
+        upload_bytes_a_day: whole("UPLOAD_BYTES_A_DAY", normal.upload_bytes_a_day, 1..=NUMBER_MAX)?,
     })
 }
 

@@ -41,7 +41,8 @@ impl Stage {
         let options = Options::new()
             .sms(&gateway)
             .rate_limit("LIMIT_ADDRESS", 100_000)
-            .rate_limit("LIMIT_DEVICE", 100_000);
+            .rate_limit("LIMIT_DEVICE", 100_000)
+            .rate_limit("LIMIT_MEDIA", 100_000);
         let runtime = Runtime::start(change(options))?;
         let server = Server::new(runtime.url())?;
         Ok(Self { runtime, gateway, server })

@@ -152,6 +152,14 @@ pub async fn fetch(request: Request, env: Env) -> Result<JsValue, JsValue> {
     }
 }
 
+/// Nothing to do.
+#[wasm_bindgen]
+pub async fn sweep() {}
+
+/// Here because the shim names it.
+#[wasm_bindgen]
+pub struct UploadObject;
+
 /// An object that counts its requests in memory, so that a fresh one starts at 1.
 #[wasm_bindgen]
 pub struct MailboxObject {

@@ -1,0 +1,61 @@
+//! The hourly job: deletes files whose time is over, and fragments that nobody came back for.
+//!
+//! R2's lifecycle rule does the same, where it is set, a day late; and nobody can fetch a file whose time
+//! is over (`download`). So a run does a bounded work: it looks at no more than 100,000 files, from a place
+//! on that is another each hour.
+
+use estafette_protocol::limits::UPLOAD_LIFE;
+use estafette_protocol::{MediaId, Millis};
+use wasm_bindgen::prelude::*;
+use worker::{Env, js_sys, wasm_bindgen_futures};
+
+use super::store::{Store, answered};
+use super::{FILES, FRAGMENTS, file_key};
+
+/// Thousands of files that one run looks at: each is an operation of R2.
+const PAGES_MAX: u32 = 100;
+const HOUR: Millis = 60 * 60 * 1000;
+
+/// One run, at a time of the platform's clock.
+#[wasm_bindgen]
+pub async fn sweep(env: Env, store: Store, at: f64) -> Result<(), JsValue> {
+    let failed = |_| js_sys::Error::new("the sweep did not end");
+    let setup = crate::front::setup(&env)
+        .map_err(|_| js_sys::Error::new("the deployment is set up wrongly"))?;
+    let now = at as Millis;
+    let before = now.saturating_sub(setup.media_life) as f64;
+    let start = file_key(start(now));
+    let looked = answered("list", store.sweep(FILES, &start, before, PAGES_MAX));
+    let looked = looked.await.map_err(failed)?.as_f64().unwrap_or_default() as u32;
+    if looked < PAGES_MAX {
+        // To the end of the names, and on from their beginning.
+        let rest = store.sweep(FILES, FILES, before, PAGES_MAX - looked);
+        answered("list", rest).await.map_err(failed)?;
+    }
+    // An upload is over a day after it was begun, and its object drops its fragments.
+    let before = now.saturating_sub(2 * UPLOAD_LIFE) as f64;
+    let fragments = store.sweep(FRAGMENTS, FRAGMENTS, before, PAGES_MAX);
+    answered("list", fragments).await.map_err(failed)?;
+    Ok(())
+}
+
+/// Where the run of an hour starts: each hour goes on by the golden section of all names, so that any
+/// number of runs is spread evenly over them.
+fn start(now: Millis) -> MediaId {
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    MediaId(u128::from((now / HOUR).wrapping_mul(GOLDEN)) << 64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HOUR, start};
+
+    #[test]
+    fn a_month_of_runs_leaves_no_large_gap() {
+        let mut starts: Vec<_> = (0..720).map(|hour| start(hour * HOUR + 5).0).collect();
+        starts.sort_unstable();
+        starts.push(u128::MAX);
+        let gap = starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!(gap < u128::MAX / 300, "an even spread has gaps of 1/720");
+    }
+}
