@@ -94,6 +94,9 @@ const converted = convertV4MiniflareOptions({
       { className: class_name, useSQLite: sqlClasses.has(class_name) },
     ]),
   ),
+  r2Buckets: Object.fromEntries(
+    (config.r2_buckets ?? []).map(({ binding, bucket_name }) => [binding, bucket_name]),
+  ),
   ratelimits: Object.fromEntries(
     (config.ratelimits ?? []).map(({ name, namespace_id, simple }) => [
       name,
