@@ -103,6 +103,8 @@ codes! {
     Unregistered = "unregistered", 404, Caller;
     /// An earlier message of the stream was not taken: send again from the first that is unsettled.
     OutOfOrder = "out_of_order", 409, Caller;
+    /// The endpoint of a push subscription is at no service that this server sends to.
+    UnknownPushService = "unknown_push_service", 403, Caller;
     /// Too often. `retry_after` says when to try again.
     RateLimited = "rate_limited", 429, Limit;
     /// The account's work of the day is used up, until midnight UTC.
@@ -117,6 +119,8 @@ codes! {
     Replaced = "replaced", 409, Caller;
     /// The SMS gateway did not take the code.
     SmsUnavailable = "sms_unavailable", 502, Server;
+    /// This server sends no pushes.
+    PushUnavailable = "push_unavailable", 501, Server;
     /// A part of the server did not answer. Nothing is lost: try again.
     Unavailable = "unavailable", 503, Server;
     /// A fault of the server.

@@ -93,10 +93,49 @@ pub struct Usage {
     /// Bytes of the files whose upload was begun.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub uploaded_bytes: u64,
+    /// Pushes that its devices were sent. Left out where there were none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pushes: u64,
 }
 
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+/// `PUT /v1/push`: where to push to the device that asks. What a browser's `PushSubscription` becomes as
+/// JSON; its `expirationTime` is not looked at, since the push service says when it is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushSubscription {
+    /// An address at a push service, at most [`crate::limits::PUSH_ENDPOINT_BYTES_MAX`] bytes.
+    pub endpoint: String,
+    /// What a push is sealed for.
+    pub keys: PushKeys,
+}
+
+/// The keys of a subscription (RFC 8291, section 2), in base64url.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushKeys {
+    /// A public key on the curve P-256: 65 bytes.
+    pub p256dh: String,
+    /// The authentication secret: 16 bytes.
+    pub auth: String,
+}
+
+/// Shows nothing: with them a push could be forged.
+impl core::fmt::Debug for PushKeys {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("PushKeys").finish_non_exhaustive()
+    }
+}
+
+/// `GET /v1/push`: what a device needs to subscribe, and its subscription if it has one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Push {
+    /// The server's public key (RFC 8292), the `applicationServerKey`: 65 bytes in base64url.
+    pub public_key: String,
+    /// As it was put.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<PushSubscription>,
 }
 
 /// `GET /v1/health`.

@@ -15,6 +15,7 @@ pub mod http;
 mod id;
 pub mod limits;
 mod number;
+pub mod push;
 mod shape;
 mod writer;
 

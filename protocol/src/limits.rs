@@ -60,3 +60,10 @@ pub const UPLOAD_METADATA_BYTES_MAX: usize = 1024;
 pub const UPLOADS_MAX: u64 = 16;
 /// Bytes that an account may upload in a day: 4 GiB. Configurable.
 pub const UPLOAD_BYTES_A_DAY: u64 = 4 * 1024 * 1024 * 1024;
+/// The longest endpoint of a push subscription, in bytes. Services hand out 200 to 700.
+pub const PUSH_ENDPOINT_BYTES_MAX: usize = 2048;
+/// The longest payload of a push before it is sealed, in bytes: 4,096 less 86 of header, a tag of 16
+/// and a delimiter (RFC 8291, section 4).
+pub const PUSH_BYTES_MAX: usize = 3993;
+/// Messages that come so soon after a push belong to its burst: 10 seconds.
+pub const PUSH_BURST: Millis = 10 * 1000;

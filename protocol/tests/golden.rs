@@ -15,7 +15,8 @@ use std::fmt::Debug;
 
 use data_encoding::HEXLOWER;
 use estafette_protocol::http::{
-    CodeRequest, CodeSent, Device, Devices, Health, Problem, RegisterRequest, Registered, Usage,
+    CodeRequest, CodeSent, Device, Devices, Health, Problem, Push, PushKeys, PushSubscription,
+    RegisterRequest, Registered, Usage,
 };
 use estafette_protocol::limits::MESSAGE_NUMBER_MAX;
 use estafette_protocol::{
@@ -251,6 +252,19 @@ fn http_bodies_are_as_pinned() {
     documents.add("Usage", usage);
     let media = Usage { media_writes: 3, media_reads: 2, uploaded_bytes: 16_777_216, ..usage };
     documents.add("Usage", media);
+    documents.add("Usage", Usage { pushes: 2, ..Usage::default() });
+    let endpoint = "https://updates.push.services.mozilla.com/wpush/v2/gAAA".to_owned();
+    // The user agent's of RFC 8291, appendix A.
+    let p256dh =
+        "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+    let keys = PushKeys { p256dh: p256dh.to_owned(), auth: "BTBZMqHH6r4Tts7J_aSIgg".to_owned() };
+    let subscription = PushSubscription { endpoint, keys };
+    documents.add("PushSubscription", subscription.clone());
+    let public_key =
+        "BDd3_hVL9fZi9Ybo2UUzA284WG5FZR30_95YeZJsiApwXKpNcF1rRPF3foIiBHXRdJI2Qhumhf6_LFTeZaNndIo";
+    documents.add("Push", Push { public_key: public_key.to_owned(), subscription: None });
+    let subscription = Some(subscription);
+    documents.add("Push", Push { public_key: public_key.to_owned(), subscription });
     let health = Health { status: "ok".to_owned(), version: "0.1.0".to_owned(), now: AT };
     documents.add("Health", health);
     let problem = |error, retry_after| Problem {
@@ -293,6 +307,7 @@ fn error_codes_are_as_pinned() {
         ("code_expired", 403, Caller),
         ("unregistered", 404, Caller),
         ("out_of_order", 409, Caller),
+        ("unknown_push_service", 403, Caller),
         ("rate_limited", 429, Limit),
         ("budget_exhausted", 429, Limit),
         ("quota_exhausted", 429, Limit),
@@ -300,6 +315,7 @@ fn error_codes_are_as_pinned() {
         ("mailbox_full", 429, Limit),
         ("replaced", 409, Caller),
         ("sms_unavailable", 502, Server),
+        ("push_unavailable", 501, Server),
         ("unavailable", 503, Server),
         ("internal", 500, Server),
     ];

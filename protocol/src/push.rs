@@ -1,0 +1,73 @@
+//! What a push tells a device that sleeps: sealed for it alone (RFC 8291), so that the push service
+//! on the way sees neither who nor what.
+//!
+//! One byte says the version. What follows it in version 1 is a CBOR map with the fields of
+//! [`Notification`], of which unknown ones are ignored. A device that does not know the version
+//! connects and fetches: a push never says more than the mailbox does.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::PUSH_BYTES_MAX;
+use crate::{Body, MessageId, Millis, PhoneNumber};
+
+/// The first byte of a payload.
+const VERSION: u8 = 1;
+
+/// The newest message that waits for a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notification {
+    /// The account that sent it.
+    pub from: PhoneNumber,
+    /// Its id, under which it is also delivered on the socket.
+    pub id: MessageId,
+    /// When the server took it.
+    pub at: Millis,
+    /// How many messages wait for the device, this one included.
+    pub waiting: u64,
+    /// Its body, where it fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Body>,
+}
+
+/// Why a payload is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PayloadError {
+    /// It was written by a later version of the server.
+    #[error("the payload has the unknown version {0}")]
+    Version(u8),
+    /// It is no payload.
+    #[error("the payload cannot be read")]
+    Malformed,
+}
+
+impl Notification {
+    /// The payload before it is sealed: at most [`PUSH_BYTES_MAX`] bytes. A body that does not fit is
+    /// left out.
+    pub fn to_payload(&self) -> Vec<u8> {
+        let payload = self.encode();
+        if payload.len() <= PUSH_BYTES_MAX {
+            return payload;
+        }
+        Self { body: None, ..self.clone() }.encode()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        // Encoding into memory cannot fail for types without maps of odd keys.
+        let fields = minicbor_serde::to_vec(self).unwrap_or_default();
+        [&[VERSION][..], &fields].concat()
+    }
+
+    /// Reads a payload that was opened.
+    ///
+    /// # Errors
+    /// When the version is unknown, or the rest is not what the version says.
+    pub fn from_payload(payload: &[u8]) -> Result<Self, PayloadError> {
+        match payload.split_first() {
+            Some((&VERSION, fields)) => {
+                minicbor_serde::from_slice(fields).or(Err(PayloadError::Malformed))
+            }
+            Some((&version, _)) => Err(PayloadError::Version(version)),
+            None => Err(PayloadError::Malformed),
+        }
+    }
+}
