@@ -4,7 +4,7 @@
 //! that are granted here. An answer to anyone but the account's own devices tells no more than whether
 //! a code may be sent.
 
-use estafette_protocol::http::{Device as DeviceInfo, Usage};
+use estafette_protocol::http::{Device as DeviceInfo, PushSubscription, Usage};
 use estafette_protocol::{DeviceId, ErrorCode, MediaId, Millis, PhoneNumber, limits};
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,23 @@ pub enum AccountRequest {
         /// Which file.
         media: MediaId,
     },
+    /// Where is the device pushed to?
+    Subscription {
+        /// The device in the token.
+        device: DeviceId,
+    },
+    /// Push to the device.
+    Subscribe {
+        /// The device in the token.
+        device: DeviceId,
+        /// Where, and what to seal for. The front Worker has checked it.
+        subscription: PushSubscription,
+    },
+    /// Push to the device no more.
+    Unsubscribe {
+        /// The device in the token.
+        device: DeviceId,
+    },
 }
 
 /// The answer to an [`AccountRequest`].
@@ -102,12 +119,14 @@ pub enum AccountAnswer {
         /// When it is no longer good.
         expires_at: Millis,
     },
-    /// Sign a token for the device; or: it is removed; or: it may, and was charged.
+    /// Sign a token for the device; or: it is done; or: it may, and was charged.
     Granted,
     /// The devices.
     Devices(Vec<DeviceInfo>),
     /// Today's work.
     Usage(Usage),
+    /// Where the device is pushed to, if it is.
+    Subscription(Option<PushSubscription>),
     /// Refused; nothing has changed but the count of tries.
     Refused {
         /// Why.
@@ -157,6 +176,9 @@ impl<S: Sql> Mailbox<S> {
             | AccountRequest::Usage { device }
             | AccountRequest::Upload { device, .. }
             | AccountRequest::Media { device, .. }
+            | AccountRequest::Subscription { device }
+            | AccountRequest::Subscribe { device, .. }
+            | AccountRequest::Unsubscribe { device }
                 if self.device(device).is_none() =>
             {
                 Refusal::from(ErrorCode::DeviceRemoved).into()
@@ -172,6 +194,11 @@ impl<S: Sql> Mailbox<S> {
             }
             AccountRequest::Media { work, .. } => self.on_media(now, work),
             AccountRequest::UploadEnded { media } => self.on_upload_ended(media)?,
+            AccountRequest::Subscription { device } => self.subscription(device),
+            AccountRequest::Subscribe { device, subscription } => {
+                self.subscribe(device, subscription)?
+            }
+            AccountRequest::Unsubscribe { device } => self.unsubscribe(device)?,
         };
         Ok((answer, self.finish(now)?))
     }
@@ -266,6 +293,7 @@ impl<S: Sql> Mailbox<S> {
             // The count of codes stays for the day, the code itself is used up.
             self.sql.run("UPDATE code SET expires_at = 0", &[])?;
             self.sql.run("DELETE FROM device", &[])?;
+            self.sql.run("DELETE FROM push", &[])?;
             self.sql.run(
                 "INSERT INTO account (id, number, registered_at) VALUES (1, ?, ?)
                  ON CONFLICT (id) DO NOTHING",
@@ -292,6 +320,7 @@ impl<S: Sql> Mailbox<S> {
             cursor,
             sends: Default::default(),
             receipts: Default::default(),
+            push: None,
         });
         self.record()?;
         Ok(AccountAnswer::Granted)
@@ -303,7 +332,9 @@ impl<S: Sql> Mailbox<S> {
         };
         self.commit_held(now)?;
         let device = self.devices.remove(place);
-        self.sql.run("DELETE FROM device WHERE slot = ?", &[u64::from(device.slot).into()])?;
+        for statement in ["DELETE FROM device WHERE slot = ?", "DELETE FROM push WHERE slot = ?"] {
+            self.sql.run(statement, &[u64::from(device.slot).into()])?;
+        }
         self.cut_off(&device);
         // Without any device, what waits, waits for the next.
         if !self.devices.is_empty() {

@@ -21,6 +21,8 @@ pub struct Config {
     pub message_life: Millis,
     /// How long a message is held in memory before it is committed.
     pub hold: Millis,
+    /// How long until a push that failed is tried again; each further wait is four times as long.
+    pub push_retry: Millis,
     /// What the account may be charged on one day. A row costs 1,000, an object request 150, so the
     /// default of two cents is 20,000 rows or 133,000 requests.
     pub daily_budget: u64,
@@ -41,6 +43,7 @@ impl Default for Config {
             queue_bytes_max: limits::QUEUE_BYTES_MAX,
             message_life: limits::MESSAGE_LIFE,
             hold: limits::HOLD,
+            push_retry: 30_000,
             daily_budget: 20_000_000,
             uploads_max: limits::UPLOADS_MAX,
             upload_bytes_a_day: limits::UPLOAD_BYTES_A_DAY,

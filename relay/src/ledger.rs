@@ -20,6 +20,10 @@ const SOCKET_MESSAGE: u64 = 8;
 /// An operation that writes to R2 (class A), and one that reads (class B).
 const MEDIA_WRITE: u64 = 4500;
 const MEDIA_READ: u64 = 360;
+/// A millisecond for which a push keeps the object awake: 1.6, rounded up.
+const AWAKE: u64 = 2;
+/// No push lasts longer; only a clock that jumps says so.
+const PUSH_MAX: Millis = 60 * 1000;
 const DAY: Millis = 24 * 60 * 60 * 1000;
 
 #[derive(Debug, Default)]
@@ -37,7 +41,7 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn load<S: Sql>(sql: &S) -> Result<Self, StorageError> {
         let query = "SELECT day, spent, requests, rows_written, socket_messages, media_writes,
-                media_reads, uploaded_bytes FROM ledger";
+                media_reads, uploaded_bytes, pushes FROM ledger";
         let rows_seen = sql.rows_written();
         let Some(row) = sql.run(query, &[])?.pop() else {
             return Ok(Self { rows_seen, ..Self::default() });
@@ -53,6 +57,7 @@ impl Ledger {
             media_writes: columns.integer()?,
             media_reads: columns.integer()?,
             uploaded_bytes: columns.integer()?,
+            pushes: columns.integer()?,
         };
         let bytes_written = usage.uploaded_bytes;
         Ok(Self { day, usage, written: spent, bytes_written, rows_seen })
@@ -95,6 +100,17 @@ impl Ledger {
         }
         self.usage.uploaded_bytes += bytes;
         Ok(())
+    }
+
+    /// A push departs. The request itself is free.
+    pub(crate) fn push(&mut self) {
+        self.usage.pushes += 1;
+    }
+
+    /// A push kept the object awake for so long.
+    pub(crate) fn push_lasted(&mut self, now: Millis, lasted: Millis) {
+        self.turn(now);
+        self.usage.spent += lasted.min(PUSH_MAX) * AWAKE;
     }
 
     /// What the account sent was stored at the other end: a row is written, and deleted in the end.
@@ -145,12 +161,13 @@ impl Ledger {
         self.bytes_written = self.usage.uploaded_bytes;
         sql.run(
             "INSERT INTO ledger (id, day, spent, requests, rows_written, socket_messages,
-                media_writes, media_reads, uploaded_bytes)
-             VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)
+                media_writes, media_reads, uploaded_bytes, pushes)
+             VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (id) DO UPDATE SET day = excluded.day, spent = excluded.spent,
                 requests = excluded.requests, rows_written = excluded.rows_written,
                 socket_messages = excluded.socket_messages, media_writes = excluded.media_writes,
-                media_reads = excluded.media_reads, uploaded_bytes = excluded.uploaded_bytes",
+                media_reads = excluded.media_reads, uploaded_bytes = excluded.uploaded_bytes,
+                pushes = excluded.pushes",
             &[
                 self.day.into(),
                 self.usage.spent.into(),
@@ -160,6 +177,7 @@ impl Ledger {
                 self.usage.media_writes.into(),
                 self.usage.media_reads.into(),
                 self.usage.uploaded_bytes.into(),
+                self.usage.pushes.into(),
             ],
         )?;
         self.count_rows(sql);

@@ -22,6 +22,7 @@ mod mailbox;
 mod media;
 mod outgoing;
 mod peer;
+mod push;
 mod queue;
 mod schema;
 mod session;
@@ -35,6 +36,7 @@ pub use effect::{Connect, Effect, Refusal, SocketId, Wake};
 pub use mailbox::Mailbox;
 pub use media::MediaWork;
 pub use peer::{PeerAnswer, PeerItem, PeerMessage, PeerRequest, Verdict};
+pub use push::{Push, PushId, PushOutcome};
 pub use sql::{Sql, StorageError, Value};
 pub use upload::{
     Begun, Finish, Fragment, Part, Piece, Standing, Step, Upload, UploadAnswer, UploadEffect,

@@ -9,6 +9,7 @@
 
 mod on_device;
 mod on_peer;
+mod on_push;
 mod on_time;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::entry::Position;
 use crate::lane::{Lane, LaneItem};
 use crate::ledger::Ledger;
 use crate::outgoing::Outgoing;
+use crate::push::Pusher;
 use crate::queue::Queue;
 use crate::schema;
 use crate::session::{Attachment, Session};
@@ -41,6 +43,8 @@ pub(crate) struct Device {
     pub(crate) cursor: Position,
     pub(crate) sends: Bucket,
     pub(crate) receipts: Bucket,
+    /// Where to push to it, if it has subscribed.
+    pub(crate) push: Option<Pusher>,
 }
 
 /// The state machine of one account; see the crate's documentation.
@@ -63,6 +67,7 @@ pub struct Mailbox<S> {
     seed: u64,
     minted: u64,
     last_socket: u32,
+    last_push: u32,
     /// The mailbox woke with something in it: what the last step before wanted to put on sockets, or
     /// to delete, may not have come to pass.
     resuming: bool,
@@ -90,6 +95,7 @@ impl<S: Sql> Mailbox<S> {
             seed: wake.seed,
             minted: 0,
             last_socket: 0,
+            last_push: 0,
             resuming: false,
             timer: None,
             alarm: wake.alarm,
@@ -118,8 +124,10 @@ impl<S: Sql> Mailbox<S> {
                 cursor: columns.integer()?,
                 sends: Bucket::default(),
                 receipts: Bucket::default(),
+                push: None,
             });
         }
+        self.load_subscriptions()?;
         let attachments: Vec<_> =
             sockets.iter().filter_map(|bytes| Attachment::decode(bytes)).collect();
         let beyond = attachments.iter().map(|attachment| attachment.sent_through).max();

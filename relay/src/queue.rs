@@ -7,6 +7,8 @@
 //!   all that is stored, and positions give the order on every device;
 //! - a page row exists exactly as long as one of its entries does.
 
+mod messages;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use estafette_protocol::{DeviceId, MessageId, Millis, PhoneNumber, ServerFrame, frame_to_cbor};
@@ -302,9 +304,7 @@ impl Queue {
         let same = wanted.take_while(|&(_, next, _)| next == page).take(count.saturating_sub(1));
         let same = same.map(|(position, _, frame)| (position, frame));
         let chosen: Vec<_> = [(first, frame)].into_iter().chain(same).collect();
-        let rows = sql.run("SELECT frames FROM page WHERE position = ?", &[page.into()])?;
-        let row = rows.into_iter().next().ok_or(StorageError::Row("a page is missing"))?;
-        let frames = Columns::of(row).blob()?;
+        let frames = Self::read_page(sql, page)?;
         let total = self.pages.get(&page).map_or(0, |page| page.frames);
         let through = chosen.last().map_or(first, |&(position, _)| position);
         if chosen.len() == total {
@@ -316,6 +316,12 @@ impl Queue {
         part.retain(|frame| chosen.next_if(|wanted| key(frame).as_ref() == Some(wanted)).is_some());
         let frames = part.iter().flat_map(frame_to_cbor).collect();
         Ok(Some(Chunk { through, count: part.len(), frames }))
+    }
+
+    fn read_page<S: Sql>(sql: &S, page: Position) -> Result<Vec<u8>, StorageError> {
+        let rows = sql.run("SELECT frames FROM page WHERE position = ?", &[page.into()])?;
+        let row = rows.into_iter().next().ok_or(StorageError::Row("a page is missing"))?;
+        Columns::of(row).blob()
     }
 
     /// Takes out an entry of which nothing is left to do.

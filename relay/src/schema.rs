@@ -71,6 +71,22 @@ const MIGRATIONS: &[&[&str]] = &[
             expires_at INTEGER NOT NULL
         ) STRICT",
     ],
+    // Push: where to, and what is counted.
+    &[
+        // Where to push to a device. `device` says whose it is, should an earlier version have given
+        // the slot to another. The rest is what became of the last pushes, 0 where all is well.
+        "CREATE TABLE push (
+            slot INTEGER PRIMARY KEY,
+            device BLOB NOT NULL,
+            endpoint TEXT NOT NULL,
+            p256dh TEXT NOT NULL,
+            auth TEXT NOT NULL,
+            brief INTEGER NOT NULL,
+            failures INTEGER NOT NULL,
+            not_before INTEGER NOT NULL
+        ) STRICT",
+        "ALTER TABLE ledger ADD COLUMN pushes INTEGER NOT NULL DEFAULT 0",
+    ],
     #[cfg(feature = "rehearsal")]
     &["ALTER TABLE device ADD COLUMN rehearsed INTEGER NOT NULL DEFAULT 0"],
 ];

@@ -38,6 +38,11 @@ impl<S: Sql> Mailbox<S> {
             self.commit_held(now)?;
             self.dismiss(earlier, ErrorCode::Replaced);
         }
+        if let Some(pusher) =
+            self.device_mut(connect.device).and_then(|device| device.push.as_mut())
+        {
+            pusher.is_awake();
+        }
         let socket = self.new_socket();
         let session = Session {
             device: connect.device,
@@ -89,8 +94,9 @@ impl<S: Sql> Mailbox<S> {
 
     /// A socket is closed, by either side.
     pub fn on_close(&mut self, now: Millis, socket: SocketId) -> Result<Vec<Effect>, StorageError> {
-        if self.sessions.remove(&socket).is_some() {
+        if let Some(session) = self.sessions.remove(&socket) {
             self.commit_held(now)?;
+            self.wake_one(now, session.device)?;
         }
         self.finish(now)
     }

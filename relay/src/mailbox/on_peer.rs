@@ -54,7 +54,13 @@ impl<S: Sql> Mailbox<S> {
             let verdict = self.on_item(now, request.from, item, verdicts.len(), &mut admitted);
             verdicts.push(verdict);
         }
+        // What is stored and not admitted waits already.
+        let stored = verdicts.iter().filter(|&&verdict| verdict == Verdict::Stored).count();
+        let repeated = stored > admitted.len();
         let verdict = self.admit_all(now, &mut admitted)?;
+        if repeated {
+            self.wake_forgotten(now)?;
+        }
         for (index, _) in admitted {
             if let Some(place) = verdicts.get_mut(index) {
                 *place = verdict;
@@ -209,6 +215,9 @@ impl<S: Sql> Mailbox<S> {
         };
         self.want_alarm(expires_at);
         self.send_stored(last, &positions, &incoming)?;
+        if incoming.iter().any(|one| one.device.is_some()) {
+            self.wake_sleepers(now)?;
+        }
         Ok(Verdict::Stored)
     }
 

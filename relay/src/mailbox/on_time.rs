@@ -41,6 +41,7 @@ impl<S: Sql> Mailbox<S> {
             self.want_alarm(expiry);
         }
         self.repeat_owed(now)?;
+        self.retry_pushes(now)?;
         self.finish(now)
     }
 

@@ -5,6 +5,7 @@
 
 mod db;
 mod frames;
+mod push;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -14,6 +15,8 @@ pub use db::Db;
 use estafette_protocol::*;
 use estafette_relay::*;
 pub use frames::*;
+#[allow(unused_imports)]
+pub use push::*;
 
 pub const NOON: Millis = 1_800_000_000_000;
 pub const ALICE: u64 = 33_600_000_001;
@@ -62,6 +65,7 @@ pub struct Object {
 }
 
 pub struct Socket {
+    pub device: DeviceId,
     /// Ids are given out anew after a restart; this is not.
     pub serial: usize,
     pub encoding: Encoding,
@@ -93,6 +97,8 @@ pub struct World {
     pub loses: Option<(usize, bool)>,
     /// Calls stay under way.
     pub calls_hang: bool,
+    /// What was handed to push services, by whom. Their answers are the test's.
+    pub pushes: Vec<(u64, Push)>,
     /// How many calls were made.
     pub called: usize,
     /// How many steps all mailboxes took.
@@ -115,6 +121,7 @@ impl World {
             mute: None,
             loses: None,
             calls_hang: false,
+            pushes: vec![],
             called: 0,
             steps: 0,
             blow: None,
@@ -275,6 +282,7 @@ impl World {
         };
         let (socket, effects) = opened?;
         let opened = Socket {
+            device: connect.device,
             serial: self.steps,
             encoding,
             frames: vec![],
@@ -439,6 +447,13 @@ impl World {
                     }
                 }
                 Effect::Call { request, .. } => self.calls.push_back((account, request)),
+                Effect::Push(push) => {
+                    let mut sockets = object.sockets.values();
+                    let connected = sockets
+                        .any(|socket| socket.closed.is_none() && socket.device == push.device);
+                    assert!(!connected, "a connected device is pushed to");
+                    self.pushes.push((account, *push));
+                }
                 Effect::Timer(wait) => {
                     assert!(wait.is_none_or(|wait| wait <= hold));
                     object.timer = wait.map(|wait| now + wait);
