@@ -2,7 +2,7 @@
 //
 // Invariant: whatever happens inside the module, each event ends. A trap (a Rust panic, or a
 // JavaScript error that passed through wasm frames) throws out of the event that met it, and leaves
-// the promises of its instance pending for ever. An object's events are synchronous and make none;
+// the promises of its instance pending for ever. An object's events are synchronous and wait for none;
 // a request's promise races against the next trap. The first event after a trap gets a new instance,
 // with a new MailboxObject on the same state: storage, alarm and hibernating sockets are the state's,
 // so they are still there. What the old instance had in memory is lost, as in a hibernation, and every
@@ -263,6 +263,11 @@ class Host {
     if (this.#timer === undefined) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
+  }
+
+  // What became of a push comes back as an event.
+  pushed(returned) {
+    this.#event((object) => object.pushed(returned));
   }
 
   // Calls another mailbox. The answer, or that there was none, comes back as an event.

@@ -3,6 +3,8 @@
 //! Invariant: no object is woken for a request that is malformed, over its limit, or (but for
 //! registration) without a token that was signed here and is still good.
 
+mod push;
+
 use std::cell::OnceCell;
 use std::rc::Rc;
 
@@ -156,6 +158,9 @@ impl Front {
             Route::RemoveDevice(target) => self.remove(target).await,
             Route::Usage => self.usage().await,
             Route::Media(id) => self.download(id).await,
+            Route::Subscription => self.subscription().await,
+            Route::Subscribe => self.subscribe().await,
+            Route::Unsubscribe => self.unsubscribe().await,
             Route::Socket => self.socket().await,
         }
     }
@@ -220,10 +225,7 @@ impl Front {
 
     async fn remove(&self, target: DeviceId) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        match self.ask(account, &AccountRequest::Remove { device, target }).await? {
-            AccountAnswer::Granted => Ok(answer(204, &[]).empty()),
-            _ => Err(ErrorCode::Internal.into()),
-        }
+        self.granted(account, &AccountRequest::Remove { device, target }).await
     }
 
     async fn usage(&self) -> Result<Response, Failure> {
@@ -313,6 +315,18 @@ impl Front {
             }
             Some(answer) => Ok(answer),
             None => Err(ErrorCode::Internal.into()),
+        }
+    }
+
+    /// Asks for something that has no answer but that it is done.
+    async fn granted(
+        &self,
+        account: PhoneNumber,
+        request: &AccountRequest,
+    ) -> Result<Response, Failure> {
+        match self.ask(account, request).await? {
+            AccountAnswer::Granted => Ok(answer(204, &[]).empty()),
+            _ => Err(ErrorCode::Internal.into()),
         }
     }
 

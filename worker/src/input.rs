@@ -39,7 +39,8 @@ pub(crate) fn registration(body: &[u8]) -> Result<Registration, ErrorCode> {
     Ok(Registration { number, code, name, identity_key })
 }
 
-fn json<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, ErrorCode> {
+/// Reads a JSON body.
+pub(crate) fn json<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, ErrorCode> {
     serde_json::from_slice(body).or(Err(ErrorCode::Malformed))
 }
 

@@ -14,6 +14,7 @@
 #![allow(missing_docs)]
 
 use estafette_protocol::Millis;
+use estafette_relay::{PushId, PushOutcome};
 use wasm_bindgen::prelude::*;
 use worker::js_sys::{Array, Date, Promise, Reflect, Uint8Array};
 
@@ -50,7 +51,10 @@ extern "C" {
     pub fn serialize(this: &Attachment, value: &JsValue);
 
     /// What the shim does for an object.
+    #[derive(Clone)]
     pub type Host;
+    #[wasm_bindgen(method)]
+    pub fn pushed(this: &Host, returned: Returned);
     #[wasm_bindgen(method, js_name = setTimer)]
     pub fn set_timer(this: &Host, milliseconds: f64);
     #[wasm_bindgen(method, js_name = clearTimer)]
@@ -63,6 +67,15 @@ extern "C" {
     pub fn forget(this: &Host);
     #[wasm_bindgen(method)]
     pub fn call(this: &Host, life: u32, peer: f64, request: Uint8Array);
+}
+
+/// What became of a push, on its way through the shim to the object that sent it.
+#[wasm_bindgen]
+pub struct Returned {
+    /// The object's life in which it departed.
+    pub(crate) life: u32,
+    pub(crate) push: PushId,
+    pub(crate) outcome: PushOutcome,
 }
 
 /// The platform's clock, which stands still within an event.

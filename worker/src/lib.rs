@@ -5,7 +5,8 @@
 //! verifies tokens, sends one-time codes and hands on the bytes of files; [`MailboxObject`], the Durable
 //! Object of one account; [`UploadObject`], that of one file that comes in pieces; and [`sweep`], the
 //! hourly job. What can be decided without the platform is decided in modules that never touch it
-//! (`route`, `token`, `code`, `input`, `connect`, `setup`, `problem`), whose tests run natively.
+//! (`route`, `token`, `code`, `input`, `connect`, `setup`, `problem`, the parts of `push`), whose tests run
+//! natively.
 //!
 //! The platform is bound by the crate `worker`, but for what it lacks (`js`). Its macros `event` and
 //! `durable_object` are not used: they would put a second guard against traps beside the shim's, and
@@ -21,6 +22,7 @@ mod log;
 mod media;
 mod object;
 mod problem;
+mod push;
 mod route;
 mod setup;
 mod sms;

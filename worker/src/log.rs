@@ -5,6 +5,7 @@
 use estafette_relay::StorageError;
 use serde::Serialize;
 
+use crate::push::PushError;
 use crate::setup::SetupError;
 use crate::sms::SmsError;
 
@@ -32,6 +33,15 @@ pub(crate) enum Event<'a> {
     RateLimit,
     /// The SMS gateway did not take a code.
     Sms(SmsError),
+    /// A push service did not take a push.
+    Push {
+        /// Why.
+        error: PushError,
+        /// This server is not set up as the service wants it, so the push is not tried again.
+        refused: bool,
+        /// The service: scheme and host.
+        service: &'a str,
+    },
     /// A fault of this program. All that the isolate had in memory is lost.
     Panic {
         /// File and line.
@@ -50,6 +60,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     number: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     overloaded: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retryable: Option<bool>,
@@ -65,6 +77,7 @@ fn line(event: &Event<'_>) -> String {
         Event::Setup(error) => error.to_string(),
         Event::Storage(error) => error.to_string(),
         Event::Sms(error) => error.label().to_owned(),
+        Event::Push { error, .. } => error.label().to_owned(),
         Event::Panic { at } => (*at).to_owned(),
         Event::Store { operation, .. } => (*operation).to_owned(),
         Event::Object { .. } | Event::RateLimit => String::new(),
@@ -73,6 +86,8 @@ fn line(event: &Event<'_>) -> String {
         Event::Setup(_) => ("error", "setup_wrong"),
         Event::Storage(_) => ("error", "storage_failed"),
         Event::Sms(_) => ("error", "sms_failed"),
+        Event::Push { refused: true, .. } => ("error", "push_refused"),
+        Event::Push { .. } => ("warn", "push_failed"),
         Event::Panic { .. } => ("error", "panic"),
         Event::Object { .. } => ("warn", "object_failed"),
         Event::Store { .. } => ("warn", "store_failed"),
@@ -84,12 +99,19 @@ fn line(event: &Event<'_>) -> String {
         reason: Some(text.as_str()).filter(|text| !text.is_empty()),
         status: None,
         number: None,
+        service: None,
         overloaded: None,
         retryable: None,
     };
     match *event {
         Event::Sms(SmsError::Status(status)) => line.status = Some(status),
         Event::Store { number, .. } => line.number = Some(number),
+        Event::Push { error, service, .. } => {
+            line.service = Some(service);
+            if let PushError::Status(status) = error {
+                line.status = Some(status);
+            }
+        }
         Event::Object { overloaded, retryable } => {
             (line.overloaded, line.retryable) = (Some(overloaded), Some(retryable));
         }
@@ -104,6 +126,7 @@ mod tests {
     use estafette_relay::StorageError;
 
     use super::{Event, line};
+    use crate::push::PushError;
     use crate::setup::{SetupError, SetupFault};
     use crate::sms::SmsError;
 
@@ -130,6 +153,18 @@ mod tests {
             (
                 Event::Store { operation: "put", number: 10001 },
                 r#"{"level":"warn","event":"store_failed","reason":"put","number":10001}"#,
+            ),
+            (
+                Event::Push {
+                    error: PushError::Status(403),
+                    refused: true,
+                    service: "https://push.example",
+                },
+                r#"{"level":"error","event":"push_refused","reason":"status","status":403,"service":"https://push.example"}"#,
+            ),
+            (
+                Event::Push { error: PushError::Timeout, refused: false, service: "https://a.b" },
+                r#"{"level":"warn","event":"push_failed","reason":"timeout","service":"https://a.b"}"#,
             ),
             (Event::RateLimit, r#"{"level":"warn","event":"rate_limit_failed"}"#),
         ] {

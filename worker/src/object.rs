@@ -15,19 +15,21 @@ use std::rc::Rc;
 
 use estafette_protocol::{Encoding, ErrorCode, Millis, PhoneNumber, WireMessage};
 use estafette_relay::{
-    AccountRequest, Effect, Mailbox, PeerAnswer, PeerRequest, SocketId, StorageError, Wake,
+    AccountRequest, Effect, Mailbox, PeerAnswer, PeerRequest, Push, SocketId, StorageError, Wake,
 };
 use wasm_bindgen::prelude::*;
 use worker::js_sys::{self, Uint8Array};
+use worker::wasm_bindgen_futures::spawn_local;
 use worker::web_sys::{self, WebSocket};
 use worker::worker_sys::{DurableObjectState, ext::WebSocketExt};
 use worker::{Env, State, WebSocketPair, WebSocketRequestResponsePair};
 
 use crate::connect;
 use crate::front::{answer, problem};
-use crate::js::{self, Attachment, Host};
+use crate::js::{self, Attachment, Host, Returned};
 use crate::log::{self, Event};
 use crate::problem::Failure;
+use crate::push;
 use crate::setup::Setup;
 use crate::sql::{Database, failed};
 
@@ -144,6 +146,15 @@ impl MailboxObject {
         Ok(self.step(|mailbox, now| Ok(((), mailbox.on_answer(now, peer, answer)?)))?)
     }
 
+    /// A push that this object sent has come through, or has not.
+    pub fn pushed(&mut self, returned: Returned) -> Result<(), JsValue> {
+        let Returned { life, push, outcome } = returned;
+        if self.mailbox.is_none() || self.life != life {
+            return Ok(());
+        }
+        Ok(self.step(|mailbox, now| Ok(((), mailbox.on_pushed(now, push, outcome)?)))?)
+    }
+
     /// The timer is over.
     pub fn timer(&mut self) -> Result<(), JsValue> {
         // What the timer was for went with the mailbox that asked for it.
@@ -254,6 +265,7 @@ impl MailboxObject {
                 let bytes = Uint8Array::from(request.encode().as_slice());
                 self.host.call(self.life, peer.digits() as f64, bytes);
             }
+            Effect::Push(push) => self.push(*push),
             Effect::Timer(Some(wait)) => self.host.set_timer(wait as f64),
             Effect::Timer(None) => self.host.clear_timer(),
             Effect::Alarm(at) => {
@@ -266,6 +278,15 @@ impl MailboxObject {
                 self.mailbox = None;
             }
         }
+    }
+
+    /// Hands a push over after this event has ended, so that nothing waits for it.
+    fn push(&self, push: Push) {
+        let (host, setup, life) = (self.host.clone(), Rc::clone(&self.setup), self.life);
+        spawn_local(async move {
+            let outcome = push::send(setup.push.as_ref(), &push).await;
+            host.pushed(Returned { life, push: push.id, outcome });
+        });
     }
 
     fn send(&mut self, id: SocketId, message: &WireMessage) {

@@ -109,6 +109,10 @@ fn sentence(code: ErrorCode) -> &'static str {
         ErrorCode::QuotaExhausted => "The account has uploaded enough for today: wait.",
         ErrorCode::TooManyUploads => "Finish or end one of the uploads that are under way.",
         ErrorCode::SmsUnavailable => "The code could not be sent: ask for another one later.",
+        ErrorCode::UnknownPushService => {
+            "The endpoint is at no push service that this server sends to: see PUSH_HOSTS."
+        }
+        ErrorCode::PushUnavailable => "This server sends no pushes: connect to get messages.",
         ErrorCode::Unavailable => "A part of the server did not answer: send the request again.",
         _ => "The server failed: send the request again.",
     }

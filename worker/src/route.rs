@@ -15,6 +15,9 @@ pub(crate) enum Route {
     RemoveDevice(DeviceId),
     Usage,
     Media(MediaId),
+    Subscription,
+    Subscribe,
+    Unsubscribe,
     Socket,
 }
 
@@ -40,6 +43,7 @@ pub(crate) fn route(method: &str, url: &str) -> Result<Route, Unrouted> {
         "/v1/token" => (Route::Renew, "POST"),
         "/v1/devices" => (Route::Devices, READ),
         "/v1/usage" => (Route::Usage, READ),
+        "/v1/push" => (push(method), "GET, HEAD, PUT, DELETE"),
         "/v1/socket" => (Route::Socket, "GET"),
         path if path.starts_with("/v1/media/") => {
             let id = path.strip_prefix("/v1/media/").and_then(|id| id.parse().ok());
@@ -54,6 +58,14 @@ pub(crate) fn route(method: &str, url: &str) -> Result<Route, Unrouted> {
         Ok(route)
     } else {
         Err(Unrouted::MethodNotAllowed(allow))
+    }
+}
+
+fn push(method: &str) -> Route {
+    match method {
+        "PUT" => Route::Subscribe,
+        "DELETE" => Route::Unsubscribe,
+        _ => Route::Subscription,
     }
 }
 
@@ -108,6 +120,15 @@ mod tests {
                     assert!(matches!(at(other, path), Err(Unrouted::MethodNotAllowed(_))));
                 }
             }
+        }
+        for (method, expected) in [
+            ("GET", Ok(Route::Subscription)),
+            ("HEAD", Ok(Route::Subscription)),
+            ("PUT", Ok(Route::Subscribe)),
+            ("DELETE", Ok(Route::Unsubscribe)),
+            ("POST", Err(Unrouted::MethodNotAllowed("GET, HEAD, PUT, DELETE"))),
+        ] {
+            assert_eq!(at(method, "/v1/push"), expected);
         }
         assert_eq!(at("HEAD", "/v1/devices"), Ok(Route::Devices));
         assert_eq!(at("HEAD", "/v1/socket"), Err(Unrouted::MethodNotAllowed("GET")));

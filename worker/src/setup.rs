@@ -6,6 +6,9 @@ use core::str::FromStr;
 use estafette_protocol::{Millis, limits};
 use estafette_relay::Config;
 
+use crate::push::PushSetup;
+use crate::push::hosts::Hosts;
+use crate::push::vapid::{Vapid, is_contact};
 use crate::token::Keys;
 
 /// The shortest secret, in bytes: as many as HMAC-SHA256 puts out (RFC 7518, section 3.2).
@@ -13,6 +16,7 @@ const SECRET_BYTES_MIN: usize = 32;
 /// The largest whole number that the object's database keeps.
 const NUMBER_MAX: u64 = 1 << 53;
 const HOLD_MAX: Millis = 60_000;
+const PUSH_RETRY_MAX: Millis = 60 * 60 * 1000;
 /// Rates are kept in microseconds: a higher one would be none.
 const RATE_MAX: u32 = 1_000_000;
 
@@ -30,6 +34,8 @@ pub(crate) struct Setup {
     pub(crate) code_key: Vec<u8>,
     /// Where one-time codes go; without it nobody can register.
     pub(crate) gateway: Option<Gateway>,
+    /// What pushes are sent with; without it none are.
+    pub(crate) push: Option<PushSetup>,
 }
 
 /// The SMS gateway.
@@ -56,6 +62,12 @@ pub(crate) enum SetupFault {
     TooShort,
     /// Not a whole number, or one that is out of range.
     NoSuchNumber,
+    /// Not the private key of a pair for pushes.
+    NoKey,
+    /// Neither a `mailto:` nor an `https:` address.
+    NoContact,
+    /// Not a list of hosts.
+    NoHosts,
 }
 
 impl fmt::Display for SetupError {
@@ -64,6 +76,9 @@ impl fmt::Display for SetupError {
             SetupFault::Missing => "is not set",
             SetupFault::TooShort => "is shorter than 32 characters",
             SetupFault::NoSuchNumber => "is not a whole number, or out of range",
+            SetupFault::NoKey => "is not a private key as `cargo xtask vapid` makes them",
+            SetupFault::NoContact => "is neither a mailto: nor an https: address",
+            SetupFault::NoHosts => "is not a list of hosts such as push.example.org *.example.net",
         };
         write!(f, "{} {fault}", self.variable)
     }
@@ -96,8 +111,22 @@ impl Setup {
             tokens: Keys { current: needed("TOKEN_KEY")?, previous: secret("TOKEN_KEY_PREVIOUS")? },
             code_key: needed("CODE_KEY")?,
             gateway: gateway.transpose()?,
+            push: push(&variable)?,
         })
     }
+}
+
+fn push(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<PushSetup>, SetupError> {
+    let Some(key) = variable("VAPID_KEY") else { return Ok(None) };
+    let wrong = |variable, fault| SetupError { variable, fault };
+    let subject = variable("VAPID_SUBJECT").ok_or(wrong("VAPID_SUBJECT", SetupFault::Missing))?;
+    if !is_contact(&subject) {
+        return Err(wrong("VAPID_SUBJECT", SetupFault::NoContact));
+    }
+    let vapid = Vapid::read(&key, subject).ok_or(wrong("VAPID_KEY", SetupFault::NoKey))?;
+    let hosts = Hosts::read(&variable("PUSH_HOSTS").unwrap_or_default());
+    let hosts = hosts.ok_or(wrong("PUSH_HOSTS", SetupFault::NoHosts))?;
+    Ok(Some(PushSetup { vapid, hosts }))
 }
 
 fn mailbox_limits(variable: &impl Fn(&str) -> Option<String>) -> Result<Config, SetupError> {
@@ -113,6 +142,7 @@ fn mailbox_limits(variable: &impl Fn(&str) -> Option<String>) -> Result<Config, 
         queue_bytes_max: whole("QUEUE_BYTES_MAX", normal.queue_bytes_max, 1..=NUMBER_MAX)?,
         message_life: whole("MESSAGE_LIFE_MS", normal.message_life, 1..=NUMBER_MAX / 256)?,
         hold: whole("HOLD_MS", normal.hold, 0..=HOLD_MAX)?,
+        push_retry: whole("PUSH_RETRY_MS", normal.push_retry, 1..=PUSH_RETRY_MAX)?,
         daily_budget: whole("DAILY_BUDGET_NANODOLLARS", normal.daily_budget, 1..=NUMBER_MAX)?,
         uploads_max: whole("UPLOADS_MAX", normal.uploads_max, 1..=1000)?,
         upload_bytes_a_day: whole("UPLOAD_BYTES_A_DAY", normal.upload_bytes_a_day, 1..=NUMBER_MAX)?,
@@ -154,6 +184,23 @@ mod tests {
         assert_eq!(setup.limits, Config::default());
         assert!(setup.gateway.is_none());
         assert!(setup.tokens.previous.is_none());
+        assert!(setup.push.is_none());
+    }
+
+    #[test]
+    fn a_key_and_a_contact_are_enough_to_push() {
+        let key = ("VAPID_KEY", "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw");
+        let subject = ("VAPID_SUBJECT", "mailto:ops@example.org");
+        assert!(read(&[key, subject]).is_ok_and(|setup| setup.push.is_some()));
+        use SetupFault::{Missing, NoContact, NoHosts, NoKey};
+        for (changes, variable, expected) in [
+            (&[key][..], "VAPID_SUBJECT", Missing),
+            (&[key, ("VAPID_SUBJECT", "ops@example.org")], "VAPID_SUBJECT", NoContact),
+            (&[("VAPID_KEY", SECRET), subject], "VAPID_KEY", NoKey),
+            (&[key, subject, ("PUSH_HOSTS", "*")], "PUSH_HOSTS", NoHosts),
+        ] {
+            assert_eq!(fault(changes), Some((variable, expected)));
+        }
     }
 
     #[test]
