@@ -17,8 +17,11 @@ use crate::setup::{Workspace, label, run, step};
 
 /// The port when none is chosen.
 const PORT: u16 = 8787;
-/// What the Worker signs and hashes with, and what the gateway asks for.
-const SECRETS: &[&str] = &["TOKEN_KEY", "CODE_KEY", "SMS_SECRET"];
+/// What the Worker signs and hashes with, and what the gateway asks for. Pushes go to the services of
+/// the known browsers.
+const SECRETS: &[&str] = &["TOKEN_KEY", "CODE_KEY", "SMS_SECRET", "VAPID_KEY"];
+/// Whom push services are told to turn to.
+const CONTACT: &str = "mailto:nobody@example.org";
 
 /// How to run it.
 #[derive(Debug, Default)]
@@ -56,6 +59,7 @@ pub(crate) fn dev(workspace: &Workspace, options: &DevOptions) -> Result<()> {
     for (name, value) in &secrets {
         start = start.var(name, value.clone());
     }
+    start = start.var("VAPID_SUBJECT", CONTACT);
     let runtime = Runtime::start(start.sms(&gateway))
         .with_context(|| format!("if port {port} is taken, choose another with `--port`"))?;
     welcome(workspace, &runtime);
@@ -128,7 +132,7 @@ mod tests {
     fn secrets_are_made_once() {
         let directory = TempDir::new().unwrap();
         let first = secrets(directory.path()).unwrap();
-        assert_eq!(first.len(), 3);
+        assert_eq!(first.len(), 4);
         assert_eq!(secrets(directory.path()).unwrap(), first);
     }
 }

@@ -8,6 +8,7 @@ mod imports;
 mod setup;
 mod test;
 mod unused;
+mod vapid;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ Every command does the set-up that it needs: rustup and Node 18 or newer are eno
                                           run these tests, or all
   check                                   formatting, lints, unused dependencies, docs
   bench [ARGUMENT...]                     run the benchmarks: `cargo xtask bench --help`
+  vapid                                   print a fresh pair of keys for pushes
   build [--feature NAME]... [--out DIR] [--package NAME]
                                           build the Worker into worker/build; with features, or
                                           another package, into a directory of target/
@@ -54,6 +56,10 @@ fn run(arguments: &[String]) -> Result<()> {
         "check" => match arguments {
             [] => check::check(&workspace),
             [other, ..] => bail!("`check` has no option `{other}`"),
+        },
+        "vapid" => match arguments {
+            [] => vapid::vapid(),
+            [other, ..] => bail!("`vapid` has no option `{other}`"),
         },
         "bench" => bench::bench(&workspace, arguments),
         "help" | "-h" | "--help" => {

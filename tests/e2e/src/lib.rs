@@ -4,6 +4,7 @@
 mod desk;
 mod http;
 mod person;
+mod push;
 mod terminal;
 mod texts;
 mod wire;
@@ -11,6 +12,7 @@ mod wire;
 pub use desk::{Desk, Talk};
 pub use http::{Answer, Request};
 pub use person::{Person, Seen};
+pub use push::{Subscriber, put};
 pub use terminal::{Row, Terminal};
 pub use texts::texts;
 pub use wire::{Stream, Wire};

@@ -28,6 +28,7 @@ pub struct Options {
     vars: BTreeMap<String, Value>,
     rate_limits: BTreeMap<String, u32>,
     print_logs: bool,
+    pushes: bool,
 }
 
 impl Default for Options {
@@ -39,6 +40,7 @@ impl Default for Options {
             vars: BTreeMap::new(),
             rate_limits: BTreeMap::new(),
             print_logs: false,
+            pushes: false,
         }
     }
 }
@@ -84,6 +86,13 @@ impl Options {
         self.var("SMS_URL", gateway.url()).var("SMS_SECRET", gateway.secret())
     }
 
+    /// Pushes to these services, with a key of its own unless one is set.
+    #[must_use]
+    pub fn push(mut self, hosts: &str) -> Self {
+        self.pushes = true;
+        self.var("PUSH_HOSTS", hosts).var("VAPID_SUBJECT", "mailto:tests@example.org")
+    }
+
     /// Lets a rate-limit binding pass this many a period.
     #[must_use]
     pub fn rate_limit(mut self, binding: &str, limit: u32) -> Self {
@@ -118,7 +127,8 @@ impl Runtime {
     /// # Errors
     /// When the Worker is not built, the port is taken, or the runtime does not start.
     pub fn start(mut options: Options) -> Result<Self> {
-        for name in ["TOKEN_KEY", "CODE_KEY", "SMS_SECRET"] {
+        let push = options.pushes.then_some("VAPID_KEY");
+        for name in ["TOKEN_KEY", "CODE_KEY", "SMS_SECRET"].into_iter().chain(push) {
             if !options.vars.contains_key(name) {
                 options.vars.insert(name.to_owned(), random_secret()?.into());
             }
@@ -297,7 +307,8 @@ impl Drop for Runtime {
     }
 }
 
-/// 32 random bytes in base64url, as every secret of the Worker is.
+/// 32 random bytes in base64url, as every secret of the Worker is. Of four thousand million, all but
+/// one are also a private key on P-256.
 ///
 /// # Errors
 /// When the system gives no randomness.

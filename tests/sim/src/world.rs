@@ -436,6 +436,8 @@ impl World {
                 }
             }
             Effect::Alarm(at) => self.set_alarm(object, at),
+            // Nobody has subscribed.
+            Effect::Push(_) => {}
             Effect::Forget => panic!("a registered account is never forgotten"),
         }
     }
