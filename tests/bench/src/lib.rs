@@ -9,6 +9,8 @@ mod connections;
 pub mod ejabberd;
 pub mod estafette;
 pub mod measure;
+pub mod media;
+pub mod nginx;
 pub mod process;
 pub mod report;
 pub mod target;

@@ -20,8 +20,8 @@ struct Arguments {
     #[arg(long = "workload", value_name = "NAME")]
     workloads: Vec<Name>,
 
-    /// Another server to run the same workloads on: `ejabberd`, or the directory of another build
-    /// of the Worker
+    /// Another server to run the same workloads on: `ejabberd`, `nginx` (files alone), or the
+    /// directory of another build of the Worker
     #[arg(long, value_name = "SERVER")]
     against: Option<PathBuf>,
 
@@ -73,6 +73,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     if let Some(other) = arguments.against {
         let stream_management = !arguments.without_stream_management;
         targets.push(match other.to_str() {
+            Some("nginx") => Kind::Nginx,
             Some("ejabberd") => Kind::Ejabberd(ejabberd::Options { stream_management }),
             // The runtime may be started elsewhere than here.
             _ => Kind::Build(std::path::absolute(other)?),
@@ -92,7 +93,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     }
     let mut workloads = arguments.workloads;
     if workloads.is_empty() {
-        workloads.extend(Name::ALL);
+        workloads.extend(
+            Name::ALL.into_iter().filter(|&name| targets.iter().all(|kind| kind.has(name))),
+        );
     }
     let plan = Plan { workloads, targets, rounds: arguments.rounds, quick: arguments.quick };
     report::run(&plan, &texts, &mut report).await?;

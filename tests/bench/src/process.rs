@@ -63,6 +63,15 @@ impl Process {
         Ok(pages * rustix::param::page_size() as u64)
     }
 
+    /// The most memory that was ever resident, in bytes.
+    pub fn peak_bytes(&self) -> anyhow::Result<u64> {
+        let path = format!("/proc/{}/status", self.pid);
+        let status = std::fs::read_to_string(path).context("the server process is gone")?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+        Ok(kibibytes.context("no VmHWM in /proc/PID/status")?.trim().parse::<u64>()? * 1024)
+    }
+
     /// Waits until the process has nothing left to do (300 ms with at most a tick each 100 ms, or
     /// five seconds at the most), so that work put off is counted, then reads its CPU time.
     pub async fn settled_cpu(&self) -> anyhow::Result<Duration> {

@@ -8,8 +8,9 @@ use estafette_testkit::Options;
 use crate::ejabberd::{self, Ejabberd};
 use crate::estafette::{self, Estafette};
 use crate::measure::Measurement;
+use crate::nginx::{self, Nginx};
 use crate::texts::Texts;
-use crate::workload::Workload;
+use crate::workload::{Name, Workload};
 
 /// Which server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Kind {
     Build(PathBuf),
     /// The ejabberd that the system has installed.
     Ejabberd(ejabberd::Options),
+    /// The nginx that the system has installed, for files.
+    Nginx,
 }
 
 impl Kind {
@@ -29,6 +32,7 @@ impl Kind {
             Self::Estafette => "estafette",
             Self::Build(_) => "build",
             Self::Ejabberd(_) => "ejabberd",
+            Self::Nginx => "nginx",
         }
     }
 
@@ -37,6 +41,16 @@ impl Kind {
         match self {
             Self::Estafette | Self::Build(_) => Ok(()),
             Self::Ejabberd(_) => ejabberd::check(),
+            Self::Nginx => nginx::check(),
+        }
+    }
+
+    /// Whether it can run this workload.
+    pub fn has(&self, name: Name) -> bool {
+        match self {
+            Self::Estafette | Self::Build(_) => true,
+            Self::Ejabberd(_) => !name.is_media(),
+            Self::Nginx => name.is_media(),
         }
     }
 }
@@ -48,6 +62,8 @@ pub enum Target {
     Estafette(Estafette),
     /// See [`Kind::Ejabberd`].
     Ejabberd(Ejabberd),
+    /// See [`Kind::Nginx`].
+    Nginx(Nginx),
 }
 
 impl Target {
@@ -71,6 +87,7 @@ impl Target {
                 let server = Ejabberd::start(workload.accounts(), *options, &texts).await?;
                 Ok(Self::Ejabberd(server))
             }
+            Kind::Nginx => Ok(Self::Nginx(Nginx::start().await?)),
         }
     }
 
@@ -79,6 +96,7 @@ impl Target {
         match self {
             Self::Estafette(server) => estafette::run(workload, server).await,
             Self::Ejabberd(server) => ejabberd::run(workload, server).await,
+            Self::Nginx(server) => server.run(workload).await,
         }
     }
 
@@ -87,6 +105,7 @@ impl Target {
         match self {
             Self::Estafette(server) => server.stop().await,
             Self::Ejabberd(server) => server.stop().await,
+            Self::Nginx(server) => server.stop().await,
         }
     }
 }

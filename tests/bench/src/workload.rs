@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::media::Files;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 /// How often a device of a pair sends.
@@ -70,6 +71,8 @@ pub enum Workload {
         /// How long they are silent before memory is read.
         hold: Duration,
     },
+    /// Files that are sent and fetched again.
+    Media(Files),
 }
 
 /// A workload's place in the standard set.
@@ -93,11 +96,17 @@ pub enum Name {
     Storm,
     /// 2,000 users are connected.
     Idle,
+    /// 400 files of 64 KiB.
+    Media64Kib,
+    /// 16 files of 16 MiB.
+    Media16Mib,
+    /// One file of 1 GiB.
+    Media1Gib,
 }
 
 impl Name {
     /// Every workload, in the order in which they are run.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::OnlineWindow1,
         Self::OnlineWindow8,
         Self::OnlineApart8,
@@ -107,7 +116,15 @@ impl Name {
         Self::Away1x10000,
         Self::Storm,
         Self::Idle,
+        Self::Media64Kib,
+        Self::Media16Mib,
+        Self::Media1Gib,
     ];
+
+    /// Whether it is about files, and not about messages.
+    pub fn is_media(self) -> bool {
+        matches!(self, Self::Media64Kib | Self::Media16Mib | Self::Media1Gib)
+    }
 
     /// The name on the command line and in the output.
     pub fn as_str(self) -> &'static str {
@@ -121,6 +138,9 @@ impl Name {
             Self::Away1x10000 => "away-1x10000",
             Self::Storm => "storm",
             Self::Idle => "idle",
+            Self::Media64Kib => "media-64-kib",
+            Self::Media16Mib => "media-16-mib",
+            Self::Media1Gib => "media-1-gib",
         }
     }
 
@@ -135,6 +155,7 @@ impl Name {
             burst: 20,
             answer,
         };
+        let files = |bytes, count, at_once| Workload::Media(Files { bytes, count, at_once });
         match self {
             Self::OnlineWindow1 => online(50, Pace::Window(1), pick(200, 40)),
             Self::OnlineWindow8 => online(50, Pace::Window(8), pick(400, 80)),
@@ -148,6 +169,9 @@ impl Name {
                 connections: pick(2_000, 200),
                 hold: Duration::from_secs(if quick { 3 } else { 20 }),
             },
+            Self::Media64Kib => files(64 << 10, pick(400, 40), 8),
+            Self::Media16Mib => files(16 << 20, pick(16, 4), 4),
+            Self::Media1Gib => files(u64::from(pick(1 << 30, 1 << 27)), 1, 1),
         }
     }
 }
@@ -179,6 +203,7 @@ impl Workload {
             Self::Online { pairs, .. } => 2 * pairs,
             Self::Away { recipients, .. } => 2 * recipients,
             Self::Storm { connections, .. } | Self::Idle { connections, .. } => connections,
+            Self::Media(_) => 1,
         }
     }
 }

@@ -23,7 +23,7 @@ mod stanza;
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::measure::Measurement;
 use crate::workload::Workload;
@@ -61,6 +61,7 @@ pub async fn run(workload: &Workload, server: &Ejabberd) -> anyhow::Result<Measu
             Workload::Idle { connections, hold } => {
                 connections::idle(server, connections, hold).await
             }
+            Workload::Media(_) => bail!("ejabberd is not measured with files"),
         }
     };
     tokio::time::timeout(RUN_TIME_MAX, measured).await.context("the workload hangs")?

@@ -24,6 +24,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::measure::Measurement;
+use crate::media;
 use crate::workload::Workload;
 
 pub use server::Estafette;
@@ -47,6 +48,7 @@ pub async fn run(workload: &Workload, server: &Estafette) -> anyhow::Result<Meas
             Workload::Idle { connections, hold } => {
                 connections::idle(server, connections, hold).await
             }
+            Workload::Media(files) => media::run(&server.host()?, files).await,
         }
     };
     tokio::time::timeout(RUN_TIME_MAX, measured).await.context("the workload hangs")?

@@ -11,6 +11,7 @@ use estafette_testkit::{Options, Runtime, SmsGateway, random_secret};
 
 use super::client::Letters;
 use super::http::{Api, on_threads};
+use crate::media::{Host, Route};
 use crate::process::{Process, raise_file_limit};
 use crate::texts::Texts;
 
@@ -19,15 +20,17 @@ const FIRST_NUMBER: u64 = 33_600_000_000;
 
 /// What a benchmark raises, so that it measures work and not waiting: no rate limit, no budget, and
 /// room for a whole workload in one mailbox.
-const RAISED: [(&str, u64); 6] = [
+const RAISED: [(&str, u64); 8] = [
     ("SEND_BURST", 1_000_000),
     ("SENDS_PER_SECOND", 1_000_000),
     ("BATCH_BURST", 1_000_000),
     ("BATCHES_PER_SECOND", 1_000_000),
     ("QUEUE_MESSAGES_MAX", 1_000_000),
     ("DAILY_BUDGET_NANODOLLARS", 1 << 53),
+    ("UPLOADS_MAX", 1000),
+    ("UPLOAD_BYTES_A_DAY", 1 << 53),
 ];
-const RAISED_BINDINGS: [&str; 2] = ["LIMIT_ADDRESS", "LIMIT_DEVICE"];
+const RAISED_BINDINGS: [&str; 3] = ["LIMIT_ADDRESS", "LIMIT_DEVICE", "LIMIT_MEDIA"];
 
 /// One account with its one device.
 #[derive(Debug)]
@@ -92,6 +95,12 @@ impl Estafette {
     /// A new process on the same storage: without what registering the accounts has left in memory.
     pub(super) fn restart(&self) -> anyhow::Result<()> {
         tokio::task::block_in_place(|| self.runtime.restart())
+    }
+
+    /// The server as one that takes files, for its first account.
+    pub(super) fn host(&self) -> anyhow::Result<Host> {
+        let route = Route::Tus(self.reach.account(0)?.token.clone());
+        Ok(Host { process: self.process()?, port: self.runtime.port(), route })
     }
 
     /// What a client needs to connect.
