@@ -155,6 +155,104 @@ fn what_an_account_answers() {
     }
 }
 
+#[test]
+fn what_the_front_worker_and_an_upload_say() {
+    let (multipart, metadata) = (Some("r2".to_owned()), Some("a YQ==".to_owned()));
+    let part = Part { number: 40, etag: "e".into() };
+    let fragment = Fragment { name: u64::MAX, bytes: 9 };
+    let create = |multipart, metadata| UploadRequest::Create {
+        media: MEDIA,
+        length: 1 << 31,
+        expires_at: NOON,
+        multipart,
+        metadata,
+    };
+    let pieces = vec![
+        Piece::Whole,
+        Piece::Part(part.clone()),
+        Piece::Fragment(fragment),
+        Piece::Merged(fragment),
+    ];
+    let requests = [
+        create(None, None),
+        create(multipart.clone(), metadata.clone()),
+        UploadRequest::Look,
+        UploadRequest::Begin { offset: 1, bytes: 2 },
+        UploadRequest::Commit { offset: 1, pieces },
+        UploadRequest::Completed,
+        UploadRequest::Terminate,
+    ];
+    compare(UPLOAD_REQUESTS, &requests.clone().map(|request| hex(&request.encode())));
+    for (pinned, request) in UPLOAD_REQUESTS.iter().zip(requests) {
+        assert_eq!(UploadRequest::decode(&bytes(pinned)), Some(request));
+    }
+
+    let standing = Standing {
+        offset: 1,
+        length: 2,
+        expires_at: NOON,
+        metadata: None,
+        finish: None,
+        garbage: vec![],
+    };
+    let finish = Finish { multipart: "r2".into(), parts: vec![part] };
+    let (finish, garbage) = (Some(finish), vec![u64::MAX]);
+    let full = Standing { metadata: metadata.clone(), finish, garbage, ..standing };
+    let steps = vec![
+        Step::Whole { bytes: 1 },
+        Step::Part { number: 40, bytes: 2 },
+        Step::Fragment { bytes: 3 },
+        Step::Merge { bytes: 4 },
+    ];
+    let begun =
+        Begun { multipart: multipart.clone(), fragments: vec![fragment], steps, work: WORK };
+    let answers = [
+        UploadAnswer::Unknown,
+        UploadAnswer::Standing(standing),
+        UploadAnswer::Committed(full),
+        UploadAnswer::Begun { begun, metadata },
+        UploadAnswer::TooLong,
+        UploadAnswer::Impossible,
+        UploadAnswer::Completed,
+        UploadAnswer::Ended { multipart, garbage: vec![u64::MAX] },
+    ];
+    compare(UPLOAD_ANSWERS, &answers.clone().map(|answer| hex(&answer.encode())));
+    for (pinned, answer) in UPLOAD_ANSWERS.iter().zip(answers) {
+        assert_eq!(UploadAnswer::decode(&bytes(pinned)), Some(answer));
+    }
+}
+
+/// An upload that a deploy meets half way: a part, a fragment, an attempt at another.
+#[test]
+fn the_row_of_an_upload() {
+    let db = Db::new(Default::default());
+    let length = 2 * limits::MEDIA_PART_BYTES;
+    let create = UploadRequest::Create {
+        media: MEDIA,
+        length,
+        expires_at: NOON,
+        multipart: Some("r2".into()),
+        metadata: Some("a YQ==".into()),
+    };
+    let part = Part { number: 1, etag: "e".into() };
+    let pieces = vec![Piece::Part(part), Piece::Fragment(Fragment { name: u64::MAX, bytes: 9 })];
+    let mut upload = Upload::wake(db.clone()).unwrap();
+    for request in [
+        create,
+        UploadRequest::Begin { offset: 0, bytes: length },
+        UploadRequest::Commit { offset: 0, pieces },
+    ] {
+        upload.on_request(NOON - 1, request).unwrap();
+    }
+    let rows = db.query("SELECT hex(state), version FROM upload");
+    let tables = db.query("SELECT sql FROM sqlite_master");
+    let [Value::Text(state), version] = &rows[0][..] else { panic!() };
+    let [Value::Text(table)] = &tables[0][..] else { panic!() };
+    let table = table.split_whitespace().collect::<Vec<_>>().join(" ");
+    compare(UPLOAD_ROW, &[table, state.to_lowercase()]);
+    assert_eq!(*version, Value::Integer(1));
+}
+
 /// What a later version may add is read over.
 #[test]
 fn fields_of_a_later_version_are_ignored() {
@@ -435,4 +533,31 @@ const TABLES: &[&str] = &[
     "CREATE TABLE push ( slot INTEGER PRIMARY KEY, device BLOB NOT NULL, endpoint TEXT NOT NULL, p256dh TEXT NOT NULL, auth TEXT NOT NULL, brief INTEGER NOT NULL, failures INTEGER NOT NULL, not_before INTEGER NOT NULL ) STRICT",
     "CREATE TABLE schema (id INTEGER PRIMARY KEY, version INTEGER NOT NULL) STRICT",
     "CREATE TABLE upload ( id INTEGER PRIMARY KEY, media BLOB NOT NULL, expires_at INTEGER NOT NULL ) STRICT",
+];
+
+const UPLOAD_REQUESTS: &[&str] = &[
+    "a166637265617465a3656d65646961502122232425262728292a2b2c2d2e2f30666c656e6774681a800000006a657870697265735f61741b000001a3185c5000",
+    "a166637265617465a5656d65646961502122232425262728292a2b2c2d2e2f30666c656e6774681a800000006a657870697265735f61741b000001a3185c5000696d756c746970617274627232686d6574616461746166612059513d3d",
+    "646c6f6f6b",
+    "a165626567696ea2666f66667365740165627974657302",
+    "a166636f6d6d6974a2666f66667365740166706965636573846577686f6c65a16470617274a2666e756d626572182864657461676165a168667261676d656e74a2646e616d651bffffffffffffffff65627974657309a1666d6572676564a2646e616d651bffffffffffffffff65627974657309",
+    "69636f6d706c65746564",
+    "697465726d696e617465",
+];
+
+const UPLOAD_ANSWERS: &[&str] = &[
+    "67756e6b6e6f776e",
+    "a1687374616e64696e67a3666f666673657401666c656e677468026a657870697265735f61741b000001a3185c5000",
+    "a169636f6d6d6974746564a6666f666673657401666c656e677468026a657870697265735f61741b000001a3185c5000686d6574616461746166612059513d3d6666696e697368a2696d756c74697061727462723265706172747381a2666e756d6265721828646574616761656767617262616765811bffffffffffffffff",
+    "a165626567756ea265626567756ea4696d756c74697061727462723269667261676d656e747381a2646e616d651bffffffffffffffff6562797465730965737465707384a16577686f6c65a165627974657301a16470617274a2666e756d626572182865627974657302a168667261676d656e74a165627974657303a1656d65726765a16562797465730464776f726ba366777269746573016572656164730268726571756573747303686d6574616461746166612059513d3d",
+    "68746f6f5f6c6f6e67",
+    "6a696d706f737369626c65",
+    "69636f6d706c65746564",
+    "a165656e646564a2696d756c7469706172746272326767617262616765811bffffffffffffffff",
+];
+
+/// The table, and what its row holds.
+const UPLOAD_ROW: &[&str] = &[
+    "CREATE TABLE upload ( id INTEGER PRIMARY KEY, version INTEGER NOT NULL, state BLOB NOT NULL ) STRICT",
+    "a8656d65646961502122232425262728292a2b2c2d2e2f30666c656e6774681a010000006a657870697265735f61741b000001a3185c5000696d756c746970617274627232686d6574616461746166612059513d3d68617474656d7074730165706172747381a2666e756d626572016465746167616569667261676d656e747381a2646e616d651bffffffffffffffff65627974657309",
 ];

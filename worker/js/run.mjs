@@ -7,13 +7,16 @@
 //   storage  directory that keeps the Durable Objects between runs
 //   port     TCP port, 0 for any free one
 // Standard output holds JSON lines: first {"url","pid"} with the runtime's process id, then one
-// {"level","message"} for each line that the Worker logs. The script ends, and the runtime with it,
+// {"level","message"} for each line that the Worker logs. Each further line of the input, a time in
+// milliseconds, has the Worker's scheduled job run as if at that time, and {"ran"} say so; without being
+// asked it runs every hour. The script ends, and the runtime with it,
 // when standard input closes; when the runtime dies by itself the script ends with status 3.
 
 import childProcess from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 
 let runtime;
 let stopping = false;
@@ -47,25 +50,16 @@ function say(object) {
   process.stdout.write(`${JSON.stringify(object)}\n`);
 }
 
-function firstLine() {
-  return new Promise((resolve) => {
-    let text = "";
-    process.stdin.setEncoding("utf8");
-    process.stdin.on("data", (chunk) => {
-      text += chunk;
-      const end = text.indexOf("\n");
-      if (end >= 0) resolve(text.slice(0, end));
-    });
-    process.stdin.on("end", () => leave(0));
-    process.stdin.on("error", () => leave(0));
-  });
-}
+// The end of the input is the end of all.
+const lines = createInterface({ input: process.stdin });
+lines.on("close", () => leave(0));
+const firstLine = new Promise((resolve) => lines.once("line", resolve));
 
 // What the parent reads has gone: nobody is left to run for.
 process.stdout.on("error", () => leave(0));
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => leave(0));
 
-const options = JSON.parse(await firstLine());
+const options = JSON.parse(await firstLine);
 const { config } = options;
 
 const { Miniflare, Log, LogLevel, convertV4MiniflareOptions } = await import("miniflare");
@@ -119,8 +113,18 @@ const miniflare = new Miniflare({
   logRequests: false,
 });
 
+async function runSchedule(time) {
+  const [cron] = config.triggers?.crons ?? [];
+  if (cron === undefined) return;
+  const worker = await miniflare.getWorker();
+  const { outcome } = await worker.scheduled({ cron, scheduledTime: new Date(time) });
+  say({ ran: outcome });
+}
+
 try {
   const url = await miniflare.ready;
+  lines.on("line", (time) => runSchedule(Number(time)));
+  setInterval(() => runSchedule(Date.now()), 60 * 60 * 1000);
   say({ url: url.origin, pid: runtime.pid });
 } catch (error) {
   leave(2, `The runtime did not start: ${error?.message ?? error}`);

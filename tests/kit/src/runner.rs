@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -33,13 +33,16 @@ pub(crate) struct Running {
     runner: Child,
     input: Option<ChildStdin>,
     readers: Vec<JoinHandle<()>>,
+    said: Receiver<Said>,
     pub(crate) pid: u32,
 }
 
+/// What the script says for itself, beside what the Worker logs.
 #[derive(Deserialize)]
-struct Ready {
-    url: String,
-    pid: u32,
+#[serde(untagged)]
+enum Said {
+    Ready { url: String, pid: u32 },
+    Ran { ran: String },
 }
 
 impl Running {
@@ -78,8 +81,10 @@ impl Running {
             writeln!(stdin, "{input}").context("cannot tell the runtime what to run")?;
         }
         match receiver.recv_timeout(PATIENCE) {
-            Ok(ready) if input.get("port") == Some(&Value::from(port_of(&ready.url))) => {
-                Ok(Self { runner, input: stdin, readers, pid: ready.pid })
+            Ok(Said::Ready { url, pid })
+                if input.get("port") == Some(&Value::from(port_of(&url))) =>
+            {
+                Ok(Self { runner, input: stdin, readers, said: receiver, pid })
             }
             outcome => {
                 drop(stdin);
@@ -94,6 +99,18 @@ impl Running {
                 let said: Vec<_> = said.iter().rev().map(|line| line.message.as_str()).collect();
                 bail!("the runtime did not start ({status}): {}", said.join("\n"))
             }
+        }
+    }
+
+    /// Has the Worker's scheduled job run as if at a time, and waits until it has.
+    pub(crate) fn run_schedule(&mut self, time: u64) -> Result<()> {
+        let input = self.input.as_mut().context("the runtime is ending")?;
+        writeln!(input, "{time}")?;
+        match self.said.recv_timeout(PATIENCE) {
+            Ok(Said::Ran { ran }) if ran == "ok" => Ok(()),
+            Ok(Said::Ran { ran }) => bail!("the scheduled job ended with `{ran}`"),
+            Ok(Said::Ready { .. }) => bail!("the runtime started twice"),
+            Err(error) => bail!("the scheduled job did not end: {error}"),
         }
     }
 
@@ -157,11 +174,11 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// Keeps every line until the other end closes. The first that says so announces readiness.
-    fn read_lines(&self, stream: impl Read, ready: Option<&Sender<Ready>>) {
+    /// Keeps every line until the other end closes, but what the script says for itself.
+    fn read_lines(&self, stream: impl Read, ready: Option<&Sender<Said>>) {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
             if let Some(sender) = ready
-                && let Ok(message) = serde_json::from_str::<Ready>(&line)
+                && let Ok(message) = serde_json::from_str::<Said>(&line)
             {
                 // Nobody listens any more if starting took too long.
                 let _ = sender.send(message);

@@ -228,6 +228,15 @@ impl Runtime {
         self.restart()
     }
 
+    /// Has the Worker's scheduled job run as if at this time, in milliseconds since 1970, and returns when
+    /// it has.
+    ///
+    /// # Errors
+    /// When the runtime does not run, or the job fails.
+    pub fn run_schedule(&self, time: u64) -> Result<()> {
+        lock(&self.running).as_mut().context("the runtime is not running")?.run_schedule(time)
+    }
+
     /// What the Worker logged up to now, over every restart.
     pub fn logs(&self) -> Vec<LogLine> {
         lock(&self.logs).clone()

@@ -14,87 +14,80 @@ use worker::js_sys::Date;
 
 use super::file_key;
 use super::headers::{self, Range};
-use super::store::File;
+use super::store::{File, reads};
+use super::tus::store_failed;
 use crate::front::{Front, answer, problem};
 use crate::problem::Failure;
 use crate::token::Identity;
 
-/// Fetches of an account that are counted here before its mailbox hears of them: a call for each would
-/// cost half as much as the fetch.
+/// Reads for an account that are counted here before its mailbox hears of them: a call for each would
+/// cost half as much as the read.
 const COUNTED_MAX: u32 = 16;
 /// Accounts that are counted at once.
 const ACCOUNTS_MAX: usize = 4096;
 
 thread_local! {
-    static FETCHES: RefCell<BTreeMap<PhoneNumber, u32>> = const { RefCell::new(BTreeMap::new()) };
-}
-
-/// What of a file is sent.
-enum Sent {
-    All,
-    /// So many bytes from an offset on.
-    Some {
-        offset: u64,
-        length: u64,
-    },
+    static READS: RefCell<BTreeMap<PhoneNumber, u32>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 impl Front {
     /// `GET` and `HEAD` of a file.
     pub(crate) async fn download(&self, media: MediaId) -> Result<Response, Failure> {
         let identity = self.authorise_media().await?;
-        self.count_fetch(identity).await?;
-        let tag = format!("\"{media}\"");
+        self.count_read(identity).await?;
+        let tag = tag(media);
         let matches = |list: String| {
-            list.split(',')
-                .map(str::trim)
-                .any(|one| one == "*" || one.trim_start_matches("W/") == tag)
+            let mut tags = list.split(',').map(str::trim);
+            tags.any(|one| one == "*" || one.trim_start_matches("W/") == tag)
         };
         let known = self.header("if-none-match").is_some_and(matches);
-        // Another file than the one of which the client has a part would be sent whole.
+        // Of another file than the one of which the client has a part, all would be sent.
         let same = self.header("if-range").is_none_or(|value| value == tag);
         let range = self.header("range").filter(|_| same).as_deref().and_then(headers::range);
-        let key = file_key(media);
-        if known || self.request.inner().method() == "HEAD" {
-            let file = self.store.look(&key).await.map_err(super::tus::store_failed)?;
-            let file = self.in_time(file)?;
-            let headers = self.describe(&file, &tag);
-            let headers = borrowed(&headers);
-            return Ok(if known {
-                answer(304, headers.get(2..).unwrap_or_default()).empty()
-            } else {
-                answer(200, &headers).empty()
-            });
-        }
+        let only_head = self.request.inner().method() == "HEAD";
+        let account = identity.account;
         match range {
-            None => self.send(&key, &tag, None).await,
-            Some(Range::From(first, last)) => {
+            Some(Range::From(first, last)) if !known && !only_head => {
                 let length = last.map(|last| last - first + 1);
-                self.send(&key, &tag, Some((first, length))).await
+                self.send(account, media, Some((first, length))).await
             }
-            Some(Range::Last(last)) => {
-                let file = self.store.look(&key).await.map_err(super::tus::store_failed)?;
-                let size = self.in_time(file)?.size() as u64;
-                if last == 0 || size == 0 {
-                    return Ok(unsatisfiable(size));
+            None if !known && !only_head => self.send(account, media, None).await,
+            range => {
+                let file = self.store.look(&file_key(media)).await.map_err(store_failed)?;
+                let file = self.in_time(file)?;
+                let headers = self.describe(&file, media);
+                let headers = borrowed(&headers);
+                let size = file.size() as u64;
+                match range {
+                    // A file that is known has neither length nor type again.
+                    _ if known => Ok(answer(304, headers.get(2..).unwrap_or_default()).empty()),
+                    Some(Range::Last(last)) if !only_head => match size.min(last) {
+                        0 => Ok(unsatisfiable(size)),
+                        last => self.send(account, media, Some((size - last, None))).await,
+                    },
+                    _ => Ok(answer(200, &headers).empty()),
                 }
-                self.send(&key, &tag, Some((size.saturating_sub(last), None))).await
             }
         }
     }
 
     async fn send(
         &self,
-        key: &str,
-        tag: &str,
+        account: PhoneNumber,
+        media: MediaId,
         stretch: Option<(u64, Option<u64>)>,
     ) -> Result<Response, Failure> {
-        let file = self.store.fetch(key, stretch).await.map_err(super::tus::store_failed)?;
+        let key = file_key(media);
+        let (offset, length) = stretch.unwrap_or_default();
+        let file = self.store.fetch(&key, offset, length).await.map_err(store_failed)?;
         let Some(file) = file else {
-            // There is no such file, or no such range of it.
-            let file = self.store.look(key).await.map_err(super::tus::store_failed)?;
+            // There is no such file, or nothing of it at the offset.
+            let file = self.store.look(&key).await.map_err(store_failed)?;
             let file = self.in_time(file)?;
-            return Ok(unsatisfiable(file.size() as u64));
+            return Ok(match stretch {
+                None => answer(200, &borrowed(&self.describe(&file, media))).empty(),
+                Some(_) => unsatisfiable(file.size() as u64),
+            });
         };
         let content = file.content();
         let file = match self.in_time(Some(file)) {
@@ -108,26 +101,19 @@ impl Front {
             }
         };
         let size = file.size() as u64;
-        let sent = match stretch {
-            None => Sent::All,
-            Some((offset, length)) => {
-                let rest = size.saturating_sub(offset);
-                Sent::Some { offset, length: length.map_or(rest, |length| length.min(rest)) }
+        let rest = size.saturating_sub(offset);
+        let sent = length.map_or(rest, |length| length.min(rest));
+        note_reads(account, reads(sent) - 1);
+        let mut headers = self.describe(&file, media);
+        let mut status = 200;
+        if stretch.is_some() {
+            status = 206;
+            let range = format!("bytes {offset}-{}/{size}", offset + sent.max(1) - 1);
+            headers.push(("content-range", range));
+            if let Some((_, length)) = headers.first_mut() {
+                *length = sent.to_string();
             }
-        };
-        let mut headers = self.describe(&file, tag);
-        let status = match sent {
-            Sent::All => 200,
-            Sent::Some { length: 0, .. } => return Ok(unsatisfiable(size)),
-            Sent::Some { offset, length } => {
-                let range = format!("bytes {offset}-{}/{size}", offset + length - 1);
-                headers.push(("content-range", range));
-                if let Some(header) = headers.first_mut() {
-                    header.1 = length.to_string();
-                }
-                206
-            }
-        };
+        }
         let response = answer(status, &borrowed(&headers));
         Ok(match content {
             Some(content) => response.stream(content),
@@ -136,13 +122,13 @@ impl Front {
     }
 
     /// The headers of a file: length and type first, which a 304 has not.
-    fn describe(&self, file: &File, tag: &str) -> Vec<(&'static str, String)> {
+    fn describe(&self, file: &File, media: MediaId) -> Vec<(&'static str, String)> {
         let left = (file.uploaded() as u64 + self.setup.media_life).saturating_sub(self.now) / 1000;
         let uploaded = Date::new(&JsValue::from_f64(file.uploaded()));
         vec![
             ("content-length", (file.size() as u64).to_string()),
             ("content-type", "application/octet-stream".to_owned()),
-            ("etag", tag.to_owned()),
+            ("etag", tag(media)),
             ("cache-control", format!("private, max-age={left}, immutable")),
             ("last-modified", uploaded.to_utc_string().into()),
             ("accept-ranges", "bytes".to_owned()),
@@ -156,21 +142,31 @@ impl Front {
     }
 
     /// Charges the account now and then for what it fetched.
-    async fn count_fetch(&self, Identity { account, device }: Identity) -> Result<(), Failure> {
-        let due = FETCHES.with_borrow_mut(|fetches| {
-            if fetches.len() >= ACCOUNTS_MAX {
-                fetches.clear();
-            }
-            let count = fetches.entry(account).or_default();
-            *count += 1;
-            if *count >= COUNTED_MAX { fetches.remove(&account) } else { None }
-        });
-        if let Some(reads) = due {
+    async fn count_read(&self, Identity { account, device }: Identity) -> Result<(), Failure> {
+        let reads = note_reads(account, 1);
+        if reads >= COUNTED_MAX {
+            READS.with_borrow_mut(|all| all.remove(&account));
             let work = MediaWork { reads, ..MediaWork::default() };
             self.ask(account, &AccountRequest::Media { device, work }).await?;
         }
         Ok(())
     }
+}
+
+/// Counts reads for an account; returns how many its mailbox does not know of.
+fn note_reads(account: PhoneNumber, reads: u32) -> u32 {
+    READS.with_borrow_mut(|all| {
+        if all.len() >= ACCOUNTS_MAX {
+            all.clear();
+        }
+        let count = all.entry(account).or_default();
+        *count += reads;
+        *count
+    })
+}
+
+fn tag(media: MediaId) -> String {
+    format!("\"{media}\"")
 }
 
 fn borrowed<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {

@@ -42,7 +42,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn head(this: &Store, key: &str) -> Promise;
     #[wasm_bindgen(method)]
-    fn get(this: &Store, key: &str, offset: Option<f64>, length: Option<f64>) -> Promise;
+    fn get(this: &Store, key: &str, offset: f64, length: Option<f64>) -> Promise;
     #[wasm_bindgen(method)]
     pub(super) fn sweep(
         this: &Store,
@@ -180,16 +180,21 @@ impl Store {
         found(answered("head", self.head(key)).await?)
     }
 
-    /// A stretch of a file, from an offset, of a length: `None` for all that follows.
+    /// What follows on an offset of a file, all or of a length. `None` where there is none.
     pub(super) async fn fetch(
         &self,
         key: &str,
-        stretch: Option<(u64, Option<u64>)>,
+        offset: u64,
+        length: Option<u64>,
     ) -> Result<Option<File>, StoreError> {
-        let offset = stretch.map(|(offset, _)| offset as f64);
-        let length = stretch.and_then(|(_, length)| length).map(|length| length as f64);
-        found(answered("get", self.get(key, offset, length)).await?)
+        let length = length.map(|length| length as f64);
+        found(answered("get", self.get(key, offset as f64, length)).await?)
     }
+}
+
+/// How many operations it takes to fetch so many bytes; see `worker/js/media.js`.
+pub(super) fn reads(bytes: u64) -> u32 {
+    bytes.div_ceil(32 * 1024 * 1024).max(1) as u32
 }
 
 fn found(value: JsValue) -> Result<Option<File>, StoreError> {
