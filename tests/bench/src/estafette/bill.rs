@@ -16,6 +16,7 @@ use estafette_protocol::http::Usage;
 use estafette_testkit::Options;
 
 use super::away;
+use super::bill_media;
 use super::client::Connection;
 use super::connections;
 use super::online::{self, Exchange};
@@ -48,8 +49,8 @@ const PING: Duration = Duration::from_secs(2);
 /// Billed units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bill {
-    requests: u64,
-    rows_written: u64,
+    pub(super) requests: u64,
+    pub(super) rows_written: u64,
     socket_messages: u64,
 }
 
@@ -120,13 +121,15 @@ pub async fn run(texts: &Arc<Texts>) -> anyhow::Result<Vec<(&'static str, Measur
     let window = |window, read| Exchange { pace: Pace::Window(window), messages: MESSAGES, read };
     let alone = Exchange { pace: Pace::PerSecond(2 * PAIRS), messages: MESSAGES_ALONE, read: true };
     let paths = async {
-        anyhow::Ok(vec![
+        let mut paths = vec![
             ("bill-online-window-1", online(&server, window(1, false), WINDOW_1).await?),
             ("bill-online-window-8", online(&server, window(8, true), WINDOW_8).await?),
             ("bill-online-alone", online(&server, alone, ALONE).await?),
             ("bill-away", away(&server).await?),
             ("bill-silent", silent(&server).await?),
-        ])
+        ];
+        paths.extend(bill_media::run(&server).await?);
+        anyhow::Ok(paths)
     };
     let paths = paths.await;
     server.stop().await?;

@@ -13,6 +13,7 @@
 
 mod away;
 pub mod bill;
+mod bill_media;
 mod client;
 mod connections;
 mod http;
