@@ -27,7 +27,10 @@ pub struct Desk {
 
 impl Desk {
     /// Builds the program, if it is not built.
-    fn set_up() -> Result<Self> {
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn set_up() -> Result<Self> {
         static PROGRAM: OnceLock<Result<PathBuf>> = OnceLock::new();
         match PROGRAM.get_or_init(build) {
             Ok(program) => Ok(Self { program: program.clone(), profiles: TempDir::new()? }),
@@ -50,7 +53,10 @@ impl Desk {
     }
 
     /// Registers a number as a profile, as a script does: the code is given in a second run.
-    fn register(&self, stage: &Stage, profile: &str, number: PhoneNumber) -> Result<()> {
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn register(&self, stage: &Stage, profile: &str, number: PhoneNumber) -> Result<()> {
         let number = number.to_string();
         let register = ["register", &number, "--server", stage.runtime.url()];
         let asked = self.run(profile, &register, "")?;
@@ -84,15 +90,7 @@ impl Desk {
     /// # Errors
     /// When it cannot be started.
     pub fn start(&self, profile: &str, arguments: &[&str]) -> Result<Talk> {
-        let mut child = self.command(profile, arguments).stderr(Stdio::inherit()).spawn()?;
-        let (sender, lines) = channel();
-        let output = child.stdout.take().context("no standard output")?;
-        thread::spawn(move || {
-            let lines = BufReader::new(output).lines().map_while(Result::ok);
-            // Nobody listens any more when the test has ended.
-            lines.map(|line| sender.send(line)).take_while(Result::is_ok).for_each(drop);
-        });
-        Ok(Talk { child: Running(child), lines })
+        Talk::with(&mut self.command(profile, arguments))
     }
 
     /// Starts a command on a terminal of its own.
@@ -172,6 +170,23 @@ pub struct Talk {
 }
 
 impl Talk {
+    /// Starts a program that is written to and read from while it runs.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn with(command: &mut Command) -> Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn()?;
+        let (sender, lines) = channel();
+        let output = child.stdout.take().context("no standard output")?;
+        thread::spawn(move || {
+            let lines = BufReader::new(output).lines().map_while(Result::ok);
+            // Nobody listens any more when the test has ended.
+            lines.map(|line| sender.send(line)).take_while(Result::is_ok).for_each(drop);
+        });
+        Ok(Self { child: Running(child), lines })
+    }
+
     /// Writes a line to its standard input.
     ///
     /// # Errors
