@@ -23,7 +23,7 @@ Usage: cargo xtask COMMAND
 Every command does the set-up that it needs: rustup and Node 18 or newer are enough to begin with.
 
   dev [--port N] [--storage DIR]          run the server here, and an SMS gateway that prints codes
-  test [unit|sim|e2e|conformance|bill]... [-- ARGUMENT...]
+  test [unit|sim|e2e|conformance|browser|bill]... [-- ARGUMENT...]
                                           run these tests, or all
   check                                   formatting, lints, unused dependencies, docs
   bench [ARGUMENT...]                     run the benchmarks: `cargo xtask bench --help`

@@ -40,6 +40,7 @@ const PARTS: &[Part] = &[
     Part { name: "sim", packages: &["estafette-sim"], needs: Needs::Nothing },
     Part { name: "e2e", packages: &["estafette-e2e"], needs: Needs::Worker },
     Part { name: "conformance", packages: &["estafette-conformance"], needs: Needs::Worker },
+    Part { name: "browser", packages: &["estafette-browser"], needs: Needs::Worker },
     Part { name: "bill", packages: &["estafette-bench"], needs: Needs::Worker },
 ];
 
