@@ -23,7 +23,7 @@ use core::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-pub use cipher::{Opener, Sealer};
+pub use cipher::{Opener, Sealer, StreamSealer};
 pub use download::{Download, DownloadStep};
 pub use layout::{CHUNK_BYTES, Layout, SIZE_MAX, TAG_BYTES};
 pub use name::safe_file_name;

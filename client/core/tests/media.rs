@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use data_encoding::HEXLOWER;
 use estafette_core::media::{
-    CHUNK_BYTES, Digester, Layout, MediaError, MediaKey, Opener, SIZE_MAX, Sealer, TAG_BYTES,
-    safe_file_name,
+    CHUNK_BYTES, Digester, Layout, MediaError, MediaKey, Opener, SIZE_MAX, Sealer, StreamSealer,
+    TAG_BYTES, safe_file_name,
 };
 use estafette_protocol::limits::MEDIA_BYTES_MAX;
 use proptest::prelude::*;
@@ -135,6 +135,18 @@ proptest! {
         }
         opener.finish().unwrap();
         prop_assert_eq!(opened, bytes);
+    }
+
+    /// Standard input has no length before its end.
+    #[test]
+    fn a_file_of_unknown_length_is_sealed_the_same(size in size(), piece in 1..2 * CHUNK) {
+        let bytes = plain(size);
+        let (mut sealer, mut sealed) = (StreamSealer::new(&key(1)), Vec::new());
+        for piece in bytes.chunks(piece) {
+            sealer.seal(piece, &mut sealed).unwrap();
+        }
+        prop_assert_eq!(sealer.finish(&mut sealed), Ok(layout(size)));
+        prop_assert_eq!(sealed, seal(&key(1), &bytes));
     }
 
     /// The bytes of a resumed upload are those that a whole one would have sent.

@@ -41,20 +41,40 @@ fn an_upload_is_kept_until_its_message_is_queued() {
     assert_eq!((kept[0].id, &kept[0].file), (upload, &file("a.txt")));
     assert_eq!(kept[0].path.as_deref(), Some(PATH));
 
-    let (id, effects) = phone.client.send_upload(phone.now, upload, MediaId(9)).unwrap();
+    let other = phone.client.begin_upload(&file("b.txt")).unwrap();
+    let files = [(upload, MediaId(9)), (other, MediaId(8))];
+    let (ids, effects) = phone.client.send_uploads(phone.now, &files).unwrap();
     let said = phone.read(effects);
     let sends = said.sends();
     let OutgoingFile { key, size, digest, about, .. } = file("a.txt");
     let told = Media { id: MediaId(9), key, size, digest, about };
-    assert_eq!((sends.len(), sends[0].id), (1, id));
+    assert_eq!(sends.iter().map(|send| send.id).collect::<Vec<_>>(), ids);
+    assert_eq!(sends.len(), 2);
     assert_eq!(Content::read(&sends[0].body.0), Ok(Content::Media(Box::new(told))));
 
     // Whoever asks again is told that it is done, also after a crash.
     assert_eq!(phone.client.uploads().unwrap(), []);
     let mut phone = phone.crashes(3);
-    let again = phone.client.send_upload(phone.now, upload, MediaId(9)).unwrap_err();
+    let again = phone.client.send_uploads(phone.now, &files).unwrap_err();
     assert_eq!(again, ClientError::NoSuchUpload);
-    assert_eq!(phone.client.history(number(BOB), 10).unwrap().len(), 1);
+    assert_eq!(phone.client.history(number(BOB), 10).unwrap().len(), 2);
+}
+
+#[test]
+fn files_are_told_of_together_or_not_at_all() {
+    let mut phone = Phone::connected();
+    let one = phone.client.begin_upload(&file("a.txt")).unwrap();
+    let carols = OutgoingFile { peer: number(CAROL), ..file("b.txt") };
+    let other = phone.client.begin_upload(&carols).unwrap();
+    for second in [other, other + 1] {
+        let files = [(one, MediaId(9)), (second, MediaId(8))];
+        let error = phone.client.send_uploads(phone.now, &files).unwrap_err();
+        assert_eq!(error, ClientError::NoSuchUpload);
+    }
+    assert_eq!(phone.client.uploads().unwrap().len(), 2);
+    assert_eq!(phone.client.history(number(BOB), 10).unwrap(), []);
+    let (none, _) = phone.client.send_uploads(phone.now, &[]).unwrap();
+    assert_eq!(none, []);
 }
 
 #[test]
@@ -66,13 +86,13 @@ fn a_store_that_fails_leaves_the_upload_and_queues_nothing() {
     connection.execute_batch(full).unwrap();
     phone = Phone::on(Store::on(connection).unwrap(), 2);
     phone.connects();
-    assert!(phone.client.send_upload(phone.now, upload, MediaId(9)).is_err());
+    assert!(phone.client.send_uploads(phone.now, &[(upload, MediaId(9))]).is_err());
     assert_eq!(phone.client.uploads().unwrap().len(), 1);
     let connection = phone.client.into_store().into_connection();
     connection.execute_batch("DROP TRIGGER full").unwrap();
     phone = Phone::on(Store::on(connection).unwrap(), 3);
     assert_eq!(phone.client.history(number(BOB), 10).unwrap(), []);
-    phone.client.send_upload(phone.now, upload, MediaId(9)).unwrap();
+    phone.client.send_uploads(phone.now, &[(upload, MediaId(9))]).unwrap();
     assert_eq!(phone.client.history(number(BOB), 10).unwrap().len(), 1);
 }
 

@@ -6,8 +6,8 @@
 use estafette_protocol::{MediaId, MessageId, Millis};
 
 use super::{Client, ClientError};
-use crate::media::{Layout, MediaError};
-use crate::{Effect, Media, Outgoing, OutgoingFile, StoreError};
+use crate::media::Layout;
+use crate::{ContentError, Effect, Media, Outgoing, OutgoingFile, StoreError};
 
 impl Client {
     /// The most files on their way.
@@ -20,7 +20,7 @@ impl Client {
     /// When what is said of it cannot be sent, or too many are on their way.
     pub fn begin_upload(&mut self, file: &OutgoingFile) -> Result<u64, ClientError> {
         let about = file.about_map()?;
-        Layout::of_size(file.size).map_err(|_: MediaError| crate::ContentError::Field("size"))?;
+        Layout::of_size(file.size).or(Err(ContentError::Field("size")))?;
         let waiting = self.store.uploads_count()?;
         if waiting >= Self::FILES_MAX {
             return Err(ClientError::TooManyFiles(waiting));
@@ -33,26 +33,35 @@ impl Client {
         self.store.uploads()
     }
 
-    /// The server has the file: tells the peer of it.
+    /// The server has these files: tells the peer of them, in this order, of all or of none. They
+    /// are for one peer.
     ///
     /// # Errors
-    /// [`ClientError::NoSuchUpload`] when that was done before; as [`Client::send`] otherwise.
-    pub fn send_upload(
+    /// [`ClientError::NoSuchUpload`] when that was done before for one of them, or one is for
+    /// somebody else; as [`Client::send_all`] otherwise.
+    pub fn send_uploads(
         &mut self,
         now: Millis,
-        upload: u64,
-        id: MediaId,
-    ) -> Result<(MessageId, Vec<Effect>), ClientError> {
-        if self.outbox.len() >= self.config.outbox_max {
+        uploaded: &[(u64, MediaId)],
+    ) -> Result<(Vec<MessageId>, Vec<Effect>), ClientError> {
+        if self.outbox.len() + uploaded.len() > self.config.outbox_max {
             return Err(ClientError::OutboxFull(self.outbox.len()));
         }
-        let outgoing = self.store.upload(upload)?.ok_or(ClientError::NoSuchUpload)?;
-        let OutgoingFile { peer, key, size, digest, about, .. } = outgoing.file;
-        let body = Media { id, key, size, digest, about }.to_body()?;
-        let (ids, effects) = self.step(now, |client| {
-            client.enqueue(now, peer, &[body], |store| store.drop_upload(upload).map(drop))
-        })?;
-        let message = ids.first().copied().ok_or(StoreError::Corrupt)?;
-        Ok((message, effects))
+        let mut peer = None;
+        let mut bodies = Vec::with_capacity(uploaded.len());
+        for (upload, id) in uploaded {
+            let outgoing = self.store.upload(*upload)?.ok_or(ClientError::NoSuchUpload)?;
+            let OutgoingFile { peer: to, key, size, digest, about, .. } = outgoing.file;
+            if peer.replace(to).is_some_and(|before| before != to) {
+                return Err(ClientError::NoSuchUpload);
+            }
+            bodies.push(Media { id: *id, key, size, digest, about }.to_body()?);
+        }
+        let Some(peer) = peer else { return Ok((Vec::new(), Vec::new())) };
+        Ok(self.step(now, |client| {
+            client.enqueue(now, peer, &bodies, |store| {
+                uploaded.iter().try_for_each(|(upload, _)| store.drop_upload(*upload).map(drop))
+            })
+        })?)
     }
 }

@@ -23,21 +23,15 @@ impl Cipher {
         Self { stream, layout }
     }
 
-    /// The number of a chunk in its nonce, and whether it is the last. A file has fewer than 2^15.
-    fn place(&self, chunk: u64) -> (u32, bool) {
-        (chunk as u32, self.layout.is_last(chunk))
-    }
-
-    fn seal(&self, chunk: u64, bytes: &mut Vec<u8>) -> Result<(), MediaError> {
-        let (number, last) = self.place(chunk);
-        // It fails only for what is longer than any chunk.
-        let sealed = self.stream.encrypt_in_place(number, last, &[], bytes);
+    fn seal(&self, chunk: u64, last: bool, bytes: &mut Vec<u8>) -> Result<(), MediaError> {
+        // A file has fewer than 2^15 chunks. It fails only for what is longer than any chunk.
+        let sealed = self.stream.encrypt_in_place(chunk as u32, last, &[], bytes);
         sealed.or(Err(MediaError::WrongLength))
     }
 
     fn open(&self, chunk: u64, bytes: &mut Vec<u8>) -> Result<(), MediaError> {
-        let (number, last) = self.place(chunk);
-        let opened = self.stream.decrypt_in_place(number, last, &[], bytes);
+        let last = self.layout.is_last(chunk);
+        let opened = self.stream.decrypt_in_place(chunk as u32, last, &[], bytes);
         opened.or(Err(MediaError::Altered))
     }
 }
@@ -95,7 +89,8 @@ impl Sealer {
             if !fill(&mut self.pending, wanted, &mut bytes) {
                 return Ok(());
             }
-            self.cipher.seal(self.next, &mut self.pending)?;
+            let last = self.cipher.layout.is_last(self.next);
+            self.cipher.seal(self.next, last, &mut self.pending)?;
             out.extend_from_slice(self.pending.get(self.skip..).unwrap_or_default());
             self.pending.clear();
             self.skip = 0;
@@ -112,6 +107,55 @@ impl Sealer {
         self.seal(&[], out)?;
         let done = self.next == self.cipher.layout.chunks();
         if done { Ok(()) } else { Err(MediaError::WrongLength) }
+    }
+}
+
+/// Seals a file whose length nobody knows before its end.
+pub struct StreamSealer {
+    cipher: Cipher,
+    size: u64,
+    next: u64,
+    pending: Vec<u8>,
+}
+
+impl StreamSealer {
+    /// Begins a file.
+    pub fn new(key: &MediaKey) -> Self {
+        let cipher = Cipher::new(key, Layout::LONGEST);
+        Self { cipher, size: 0, next: 0, pending: Vec::new() }
+    }
+
+    /// Takes the next bytes of the file, and adds to `out` what of them is sealed. A chunk is kept
+    /// back until another follows it, since the last one is sealed as such.
+    ///
+    /// # Errors
+    /// [`MediaError::TooLarge`] when the file is longer than any may be.
+    pub fn seal(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), MediaError> {
+        self.size += bytes.len() as u64;
+        Layout::of_size(self.size)?;
+        while !bytes.is_empty() {
+            if self.pending.len() as u64 == CHUNK_BYTES {
+                self.seal_chunk(false, out)?;
+            }
+            fill(&mut self.pending, CHUNK_BYTES as usize, &mut bytes);
+        }
+        Ok(())
+    }
+
+    /// Seals what is left, and says how long the file is.
+    ///
+    /// # Errors
+    /// None that [`StreamSealer::seal`] did not give.
+    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<Layout, MediaError> {
+        self.seal_chunk(true, out)?;
+        Layout::of_size(self.size)
+    }
+
+    fn seal_chunk(&mut self, last: bool, out: &mut Vec<u8>) -> Result<(), MediaError> {
+        self.cipher.seal(self.next, last, &mut self.pending)?;
+        out.append(&mut self.pending);
+        self.next += 1;
+        Ok(())
     }
 }
 
@@ -215,4 +259,5 @@ macro_rules! without_secrets {
 }
 
 without_secrets!(Sealer);
+without_secrets!(StreamSealer);
 without_secrets!(Opener);

@@ -28,6 +28,8 @@ pub struct Layout {
 }
 
 impl Layout {
+    pub(super) const LONGEST: Self = Self { size: SIZE_MAX };
+
     /// Of a file of `size` bytes.
     pub fn of_size(size: u64) -> Result<Self, MediaError> {
         if size > SIZE_MAX {

@@ -160,7 +160,9 @@ impl Upload {
                 self.lost = true;
                 Ok(())
             }
-            (UploadStep::Look(id), 200) if answer.length == Some(self.sealed) => {
+            (UploadStep::Look(id), 200)
+                if answer.length.is_none_or(|length| length == self.sealed) =>
+            {
                 self.done = Some(*id);
                 self.reached = self.sealed;
                 Ok(())
