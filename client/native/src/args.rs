@@ -19,11 +19,14 @@ Exit codes:
   4  the server does not answer
   5  the time was up; messages that wait are sent the next time
   6  the server refused
+  7  interrupted; the same command goes on where it stopped
 
 Examples:
   estafette register +33612345678
   estafette chat +33687654321
   estafette send Alice \"The train leaves at 9.\"
+  estafette send Alice \"Look!\" --file beach.jpg
+  estafette fetch Alice
   make 2>&1 | tail -n 20 | estafette send Alice
   estafette --json listen --read | jq -r .text";
 
@@ -50,8 +53,10 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Prove a phone number with a code, and make this its device
     Register(Register),
-    /// Send a message
+    /// Send a message, or files
     Send(Send),
+    /// Fetch the files that came with messages
+    Fetch(Fetch),
     /// Talk with somebody
     Chat(Chat),
     /// Print messages as they arrive, those first that arrived unseen
@@ -98,12 +103,23 @@ pub(crate) struct Register {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  estafette send +33612345678 On my way\n  \
                         estafette send Alice < notes.txt\n  \
+                        estafette send Alice \"From the beach\" --file one.jpg two.jpg\n  \
+                        tar c photos | estafette send Alice --file - --name photos.tar\n  \
                         tail -f log | estafette send Alice --lines --wait queued")]
 pub(crate) struct Send {
     /// The number, or the name of a contact
     pub(crate) to: String,
-    /// The message; without it, standard input is sent
+    /// The message, or what to say of the first file; without either, standard input is sent
     pub(crate) text: Vec<String>,
+    /// Send these files, - for standard input; interrupted, the same command goes on
+    #[arg(long, short, value_name = "PATH", num_args = 1.., conflicts_with = "lines")]
+    pub(crate) file: Vec<PathBuf>,
+    /// What to call the file, instead of its own name
+    #[arg(long, requires = "file")]
+    pub(crate) name: Option<String>,
+    /// Send the files whose sending was interrupted, also those from standard input
+    #[arg(long, conflicts_with_all = ["text", "file", "lines"])]
+    pub(crate) resume: bool,
     /// Send each line of standard input as a message
     #[arg(long, conflicts_with = "text")]
     pub(crate) lines: bool,
@@ -113,6 +129,30 @@ pub(crate) struct Send {
     /// For how long to wait, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Without FILE, the last file that came is fetched. A name that is taken gets a \
+                        number; interrupted, the same command goes on where it stopped.\n\n\
+                        Examples:\n  estafette fetch Alice --list\n  \
+                        estafette fetch Alice beach.jpg 3f2a --to ~/Pictures\n  \
+                        estafette fetch Alice photos.tar --to - | tar x"
+)]
+pub(crate) struct Fetch {
+    /// The number, or the name of a contact
+    pub(crate) with: String,
+    /// Which files, by name or by how their id begins
+    pub(crate) file: Vec<String>,
+    /// Print what can be fetched
+    #[arg(long, conflicts_with_all = ["file", "all", "to"])]
+    pub(crate) list: bool,
+    /// Fetch every file of the chat
+    #[arg(long, conflicts_with = "file")]
+    pub(crate) all: bool,
+    /// Where to: a directory, a new file, or - for standard output [default: here]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: Option<PathBuf>,
 }
 
 /// How far a message is to come.

@@ -1,16 +1,18 @@
 //! The client as a program sees it: commands, and the events that they and the peers cause.
 
 use std::ops::Deref;
+use std::path::PathBuf;
 
 use estafette_core::{
-    Chat, Client as Core, ClientError, Config, Contact, Effect, Event, Identity, Message, Pending,
-    Store, StoreError,
+    Chat, Client as Core, ClientError, Config, Contact, Effect, Event, Identity, Message, Outgoing,
+    OutgoingFile, Pending, Store, StoreError,
 };
-use estafette_protocol::{MessageId, Millis, PhoneNumber};
-use tokio::sync::{mpsc, oneshot};
+use estafette_protocol::{MediaId, MessageId, Millis, PhoneNumber};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::driver::{COMMANDS_MAX, Command, Driver, EVENTS_MAX};
 use crate::server::now;
+use crate::transfer::Claims;
 use crate::{Account, Error, Profile};
 
 /// A device that is connected as often as it can be, and the events that come of it.
@@ -30,6 +32,10 @@ pub struct Client {
 #[derive(Debug, Clone)]
 pub struct Handle {
     commands: mpsc::Sender<Command>,
+    account: watch::Receiver<Account>,
+    /// Where files are kept whose upload can't read them twice; none without a profile.
+    spool: Option<PathBuf>,
+    claims: Claims,
 }
 
 /// Connects the device of a profile, which the client then holds. Returns as soon as the store is
@@ -64,8 +70,11 @@ fn start(
     let core = Core::start_with(store, me, config, Box::new(random()?), now())?;
     let (commands, received) = mpsc::channel(COMMANDS_MAX);
     let (said, events) = mpsc::channel(EVENTS_MAX);
+    let spool = profile.as_ref().map(Profile::spool);
+    let (account, renewed) = watch::channel(account);
     tokio::spawn(Driver::new(core, config.encoding, account, profile, received, said).run());
-    Ok(Client { handle: Handle { commands }, events })
+    let handle = Handle { commands, account: renewed, spool, claims: Claims::default() };
+    Ok(Client { handle, events })
 }
 
 /// The system's random numbers. Where it has none at the start, there is no client; should it
@@ -199,6 +208,48 @@ impl Handle {
     ) -> Result<(), Error> {
         let name = name.into();
         self.look(move |core| core.set_contact(number, &name)).await
+    }
+
+    /// Keeps a file that is to be uploaded, before a byte of it leaves.
+    pub(crate) async fn begin_upload(&self, file: OutgoingFile) -> Result<u64, Error> {
+        let work = move |core: &mut Core, _| core.begin_upload(&file).map(|id| (id, Vec::new()));
+        Ok(self.work(work).await??)
+    }
+
+    /// Keeps where on the server an upload is.
+    pub(crate) async fn place_upload(&self, id: u64, path: Option<String>) -> Result<(), Error> {
+        self.look(move |core| core.store().place_upload(id, path.as_deref())).await
+    }
+
+    /// Sends the messages that tell of uploaded files.
+    pub(crate) async fn send_uploads(
+        &self,
+        uploaded: Vec<(u64, MediaId)>,
+    ) -> Result<Vec<MessageId>, Error> {
+        Ok(self.work(move |core, now| core.send_uploads(now, &uploaded)).await??)
+    }
+
+    /// Forgets an upload.
+    pub(crate) async fn drop_upload(&self, id: u64) -> Result<(), Error> {
+        self.look(move |core| core.store().drop_upload(id).map(drop)).await
+    }
+
+    /// Every upload that is not finished.
+    pub(crate) async fn uploads(&self) -> Result<Vec<Outgoing>, Error> {
+        self.look(Core::uploads).await
+    }
+
+    /// The account, with the token that is good now.
+    pub(crate) fn account(&self) -> Account {
+        self.account.borrow().clone()
+    }
+
+    pub(crate) fn spool(&self) -> Option<PathBuf> {
+        self.spool.clone()
+    }
+
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.claims
     }
 
     /// What is still to be done.

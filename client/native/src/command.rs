@@ -1,10 +1,13 @@
 //! The commands, one file each where they are long.
 
 mod account;
+mod fetch;
 mod listen;
 mod overview;
+mod progress;
 mod register;
 mod send;
+mod send_files;
 
 use clap::CommandFactory as _;
 
@@ -20,6 +23,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
     match &args.command {
         Command::Register(register) => register::run(&args, register, output).await,
         Command::Send(send) => send::run(&args, send, output).await,
+        Command::Fetch(fetch) => fetch::run(&args, fetch, output).await,
         Command::Chat(chat) => chat::run(&args, chat, output).await,
         Command::Listen(listen) => listen::run(&args, listen, output).await,
         Command::History(asked) => history(&args, asked, output),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use estafette_core::{Client as Core, Effect, Event, Input, StoreError};
 use estafette_protocol::{Encoding, Millis};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::server::now;
@@ -65,7 +65,7 @@ enum Link {
 pub(crate) struct Driver {
     core: Core,
     encoding: Encoding,
-    account: Account,
+    account: watch::Sender<Account>,
     profile: Option<Profile>,
     renewal: Happening<Result<Account, Error>>,
     link: Link,
@@ -80,15 +80,16 @@ impl Driver {
     pub(crate) fn new(
         core: Core,
         encoding: Encoding,
-        account: Account,
+        account: watch::Sender<Account>,
         profile: Option<Profile>,
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<Event>,
     ) -> Self {
+        let renewal = renewal(account.borrow().clone(), Duration::ZERO);
         Self {
             core,
             encoding,
-            renewal: renewal(account.clone(), Duration::ZERO),
+            renewal,
             account,
             profile,
             link: Link::None,
@@ -172,8 +173,8 @@ impl Driver {
         for effect in effects {
             match effect {
                 Effect::Connect => {
-                    let address = self.account.server.socket_address();
-                    let opening = socket::open(address, self.account.token.clone(), self.encoding);
+                    let Account { server, token, .. } = self.account.borrow().clone();
+                    let opening = socket::open(server.socket_address(), token, self.encoding);
                     self.link = Link::Opening(Box::pin(opening));
                 }
                 Effect::Transmit(message) => {
@@ -236,13 +237,13 @@ impl Driver {
                 // If the file can't be written, the old token is still good, and the next start
                 // asks again.
                 let kept = self.profile.as_mut().map(|profile| profile.keep(account.clone()));
-                self.account = account;
+                self.account.send_replace(account);
                 if kept.is_some_and(|kept| kept.is_err()) { RENEWAL_PAUSE } else { Duration::ZERO }
             }
             // Where the token is no longer good, the socket says so.
             Err(_) => RENEWAL_PAUSE,
         };
-        self.renewal = renewal(self.account.clone(), pause);
+        self.renewal = renewal(self.account.borrow().clone(), pause);
     }
 }
 

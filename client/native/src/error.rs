@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use estafette_core::media::MediaError;
 use estafette_core::{ClientError, StoreError};
 use estafette_protocol::http::Problem;
 use estafette_protocol::{ErrorCode, PhoneNumber};
@@ -48,6 +49,43 @@ pub enum Error {
     /// A message was not taken.
     #[error(transparent)]
     NotTaken(ClientError),
+    /// A file that is to be sent, or that was received.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What is to be sent is a directory or a device.
+    #[error("{} is no file: send the files in it one by one, or an archive of them", .0.display())]
+    NoFile(PathBuf),
+    /// A file is not what it was when it was first read.
+    #[error("{} changed while it was being sent: send it again", .0.display())]
+    Changed(PathBuf),
+    /// A stream can only be sent from a profile, which has room to keep it.
+    #[error("what is read from a stream is kept in a profile until it is sent, and there is none")]
+    NoSpool,
+    /// A file that came in is not to be kept under this name.
+    #[error("{} is there already: choose another name", .0.display())]
+    Exists(PathBuf),
+    /// Another program is at the same file.
+    #[error("{} is being fetched by another program: let that one end first", .0.display())]
+    Fetching(PathBuf),
+    /// The file that came in is not the one that was sent.
+    #[error(
+        "the file was altered on its way or on the server, and none of that was kept: ask for it \
+         to be sent again"
+    )]
+    Altered,
+    /// The server does not have the file.
+    #[error("the server no longer has the file, which it keeps for 30 days: ask for it again")]
+    Gone,
+    /// The file is too large, or has another length than was said.
+    #[error(transparent)]
+    Media(MediaError),
     /// The client has ended: it was closed, or its last event said why.
     #[error("the client has ended: connect again")]
     Ended,

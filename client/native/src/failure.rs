@@ -13,6 +13,7 @@ pub(crate) enum Exit {
     Unreachable,
     Timeout,
     Refused,
+    Interrupted,
 }
 
 impl Exit {
@@ -24,6 +25,7 @@ impl Exit {
             Self::Unreachable => 4,
             Self::Timeout => 5,
             Self::Refused => 6,
+            Self::Interrupted => 7,
         }
     }
 }
@@ -87,13 +89,14 @@ pub(crate) fn why_not_sent(code: ErrorCode) -> &'static str {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match &error {
-            Error::Address { .. } => Exit::Usage,
+            Error::Address { .. } | Error::NoFile(_) | Error::Exists(_) => Exit::Usage,
             Error::Profile(ProfileError::Empty(_)) => {
                 let message = "no number is registered here: begin with \
                                `estafette register NUMBER`, or choose another --profile";
                 return Self::new(Exit::NotRegistered, message);
             }
             Error::Unreachable { .. } | Error::Unexpected { .. } => Exit::Unreachable,
+            Error::Gone => Exit::Refused,
             Error::Refused(problem) => match problem.error {
                 code @ (ErrorCode::TokenExpired
                 | ErrorCode::TokenInvalid

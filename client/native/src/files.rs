@@ -93,7 +93,8 @@ pub(crate) fn lock(directory: &Path) -> Result<File, ProfileError> {
     Ok(file)
 }
 
-fn private() -> OpenOptions {
+/// Opens what only its owner may read.
+pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

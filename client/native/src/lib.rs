@@ -26,15 +26,20 @@ mod number;
 mod profile;
 mod server;
 mod socket;
+mod transfer;
 
 pub use client::{Client, Handle, connect, connect_with};
 pub use error::{Error, ProfileError};
+pub use estafette_core::media::safe_file_name;
 pub use estafette_core::{
-    Chat, ClientError, Config, Contact, Event, Message, Pending, Status, Store, StoreError,
-    StoreKey,
+    About, Chat, ClientError, Config, Contact, Content, ContentError, Event, Media, Message,
+    Pending, Status, Store, StoreError, StoreKey,
 };
 pub use estafette_protocol::http::{CodeSent, Device, Devices, Health, Problem, Usage};
-pub use estafette_protocol::{DeviceId, ErrorCode, MessageId, Millis, NumberError, PhoneNumber};
+pub use estafette_protocol::{
+    DeviceId, ErrorCode, MediaId, MessageId, Millis, NumberError, PhoneNumber,
+};
 pub use number::read_number;
 pub use profile::Profile;
 pub use server::{Account, Server};
+pub use transfer::{Destination, FileToSend, Progress, Report, Stage, Unfinished, Uploaded};

@@ -5,22 +5,23 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 use estafette::{
-    Contact, Device, DeviceId, ErrorCode, Event, Message, MessageId, Millis, PhoneNumber, Status,
+    Contact, Content, Device, DeviceId, ErrorCode, Event, Media, MediaId, Message, MessageId,
+    Millis, PhoneNumber, Status,
 };
 use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 
 use crate::failure::{Failure, why_not_sent};
 use crate::place;
-use crate::text::{local, mark, printable, time};
+use crate::text::{local, mark, says, time};
 
 /// One JSON object.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Line<'a> {
-    /// A message; `body` in base64 in place of `text` where it is not UTF-8.
+    /// A message that says `text`, or tells of `media`; `body` in base64 where it is neither.
     Message {
         peer: PhoneNumber,
         name: Option<&'a str>,
@@ -32,8 +33,21 @@ pub(crate) enum Line<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         text: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
+        media: Option<FileLine>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         body: Option<String>,
     },
+    /// A file is on its way. `of` is the stage: `reading`, `moving` or `waiting`.
+    Progress {
+        file: &'a str,
+        of: &'static str,
+        done: u64,
+        total: Option<u64>,
+        bytes_per_second: Option<u64>,
+        seconds_left: Option<u64>,
+    },
+    /// A file was fetched.
+    Fetched { peer: PhoneNumber, id: MessageId, path: &'a str },
     /// A message of one's own has come further.
     Status {
         peer: PhoneNumber,
@@ -69,6 +83,50 @@ pub(crate) enum Line<'a> {
     Error { code: Option<ErrorCode>, message: &'a str },
 }
 
+/// A file as a message tells of it, without its key.
+#[derive(Debug, Serialize)]
+pub(crate) struct FileLine {
+    id: MediaId,
+    size: u64,
+    /// SHA-256 of the encrypted file, in hexadecimal.
+    digest: String,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    media_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    /// In milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<u64>,
+    /// In base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thumbhash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caption: Option<String>,
+}
+
+impl FileLine {
+    fn of(media: Media) -> Self {
+        let about = media.about;
+        let (width, height) = about.dimensions.unzip();
+        Self {
+            id: media.id,
+            size: media.size,
+            digest: HEXLOWER.encode(&media.digest),
+            media_type: about.media_type,
+            name: about.name,
+            width,
+            height,
+            duration: about.duration,
+            thumbhash: about.thumbhash.map(|hash| BASE64.encode(&hash)),
+            caption: about.caption,
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 fn as_text<S: Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(status.as_str())
@@ -76,7 +134,12 @@ fn as_text<S: Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Er
 
 impl<'a> Line<'a> {
     pub(crate) fn message(message: &'a Message, name: Option<&'a str>) -> Self {
-        let text = str::from_utf8(&message.body).ok();
+        let (text, media) = match message.content() {
+            Ok(Content::Text(text)) => (Some(text), None),
+            Ok(Content::Media(media)) => (None, Some(FileLine::of(*media))),
+            _ => (None, None),
+        };
+        let neither = text.is_none() && media.is_none();
         Self::Message {
             peer: message.peer,
             name,
@@ -85,7 +148,8 @@ impl<'a> Line<'a> {
             at: message.at,
             status: message.status,
             text,
-            body: text.is_none().then(|| BASE64.encode(&message.body)),
+            media,
+            body: neither.then(|| BASE64.encode(&message.body)),
         }
     }
 
@@ -121,7 +185,7 @@ impl<'a> Line<'a> {
 }
 
 /// Where commands print.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Output {
     json: bool,
     zone: TimeZone,
@@ -160,7 +224,18 @@ impl Output {
 
     /// Prints a message: the time, who, what.
     pub(crate) fn message(&self, message: &Message, contacts: &[Contact]) -> io::Result<()> {
+        self.message_after("", message, contacts)
+    }
+
+    /// The same after a word.
+    pub(crate) fn message_after(
+        &self,
+        word: &str,
+        message: &Message,
+        contacts: &[Contact],
+    ) -> io::Result<()> {
         let name = place::name(message.peer, contacts);
+        let word = if word.is_empty() { String::new() } else { format!("{word}  ") };
         self.line(&Line::message(message, name), || {
             let at = local(message.at, &self.zone);
             let who = match name {
@@ -168,9 +243,9 @@ impl Output {
                 Some(name) => name.to_owned(),
                 None => message.peer.to_string(),
             };
-            let lead = format!("{} {} {who}: ", at.date(), time(&at));
+            let lead = format!("{word}{} {} {who}: ", at.date(), time(&at));
             let indent = " ".repeat(unicode_width::UnicodeWidthStr::width(lead.as_str()));
-            let text = printable(&message.body).trim_end().replace('\n', &format!("\n{indent}"));
+            let text = says(&message.body).trim_end().replace('\n', &format!("\n{indent}"));
             if message.incoming {
                 return format!("{lead}{text}");
             }

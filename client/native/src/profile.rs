@@ -6,6 +6,7 @@
 //! | `identity.key` | the device's Ed25519 secret | register again |
 //! | `store.key` | key and salt of the store | the store is lost with it |
 //! | `store.db` | messages and contacts, encrypted | what waits on the server comes |
+//! | `spool/` | files from pipes on their way out, encrypted with keys of the store | they are not sent |
 //! | `lock` | the process that has the profile | it is made again |
 //!
 //! Invariant: one process at a time has a profile, from [`Profile::open`] or [`Profile::register`]
@@ -25,6 +26,7 @@ const ACCOUNT: &str = "account.json";
 const IDENTITY: &str = "identity.key";
 const STORE_KEY: &str = "store.key";
 const STORE: &str = "store.db";
+const SPOOL: &str = "spool";
 
 /// A registered device and its files, held by this process.
 #[derive(Debug)]
@@ -131,6 +133,11 @@ impl Profile {
     /// The file of the messages, which may be deleted while no process has the profile.
     pub fn store_path(&self) -> PathBuf {
         self.directory.join(STORE)
+    }
+
+    /// The directory of files on their way out that can be read only once.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.directory.join(SPOOL)
     }
 
     /// Opens the store, without connecting.

@@ -248,7 +248,7 @@ impl From<Server> for String {
     }
 }
 
-fn is_this_machine(host: &str) -> bool {
+pub(crate) fn is_this_machine(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare == "localhost" || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
@@ -275,7 +275,7 @@ fn perform(request: Request<Vec<u8>>) -> Result<(u16, Vec<u8>), ureq::Error> {
 }
 
 /// What the network said, in as few words as it allows.
-fn plain_reason(error: &ureq::Error) -> String {
+pub(crate) fn plain_reason(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Io(error) => match error.kind() {
             std::io::ErrorKind::ConnectionRefused => "nothing listens there".into(),

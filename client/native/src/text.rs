@@ -1,11 +1,14 @@
 //! Text for people: what peers wrote, times, marks.
 
-use estafette::{Millis, Status};
+use estafette::{Content, ContentError, Media, Millis, Status};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-/// What a message says, safe to print: a terminal obeys control characters, and direction marks can
+/// How much of a file's name is shown, in characters.
+const NAME_CHARACTERS: usize = 60;
+
+/// A text, safe to print: a terminal obeys control characters, and direction marks can
 /// make a text look like another, so neither passes. Lines and tabs stay.
 pub(crate) fn printable(body: &[u8]) -> String {
     String::from_utf8_lossy(body)
@@ -21,9 +24,52 @@ pub(crate) fn printable(body: &[u8]) -> String {
         .collect()
 }
 
+/// What the body of a message says, safe to print. Of a file, its name, its size and its caption.
+pub(crate) fn says(body: &[u8]) -> String {
+    match Content::read(body) {
+        Ok(Content::Media(media)) => {
+            let caption = media.about.caption.as_deref().map(str::as_bytes).map(printable);
+            let caption = caption.map(|caption| format!(" {caption}")).unwrap_or_default();
+            format!("[{}]{caption}", file(&media))
+        }
+        Ok(Content::Text(_)) | Err(ContentError::NotText) => printable(body),
+        _ => "[something that this version of estafette cannot show: update it]".into(),
+    }
+}
+
+/// A file in a few words: its name, its size, how long it plays.
+pub(crate) fn file(media: &Media) -> String {
+    let name = file_name(media.about.name.as_deref());
+    let size = bytes(media.size);
+    match media.about.duration {
+        Some(duration) => {
+            let seconds = duration.div_ceil(1000);
+            format!("{name}, {size}, {}:{:02}", seconds / 60, seconds % 60)
+        }
+        None => format!("{name}, {size}"),
+    }
+}
+
+/// What a file is called, safe to print.
+pub(crate) fn file_name(name: Option<&str>) -> String {
+    name.map_or_else(|| "file".to_owned(), |name| one_line(name.as_bytes(), NAME_CHARACTERS))
+}
+
+/// A number of bytes, in the largest unit that has a digit before the point.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let units = ["bytes", "kB", "MB", "GB"];
+    let unit = (bytes.max(1).ilog10() / 3).min(3);
+    let scale = 1000_u64.pow(unit);
+    let unit = units.get(unit as usize).copied().unwrap_or_default();
+    match scale {
+        1 => format!("{bytes} {unit}"),
+        scale => format!("{}.{} {unit}", bytes / scale, bytes % scale * 10 / scale),
+    }
+}
+
 /// The same on one line of at most `max` characters.
 pub(crate) fn one_line(body: &[u8], max: usize) -> String {
-    let text = printable(body).replace('\n', " ");
+    let text = says(body).replace('\n', " ");
     match text.char_indices().nth(max) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default().trim_end()),
         None => text,

@@ -119,6 +119,7 @@ async fn help_is_as_it_was_agreed() {
         "",
         "register",
         "send",
+        "fetch",
         "chat",
         "listen",
         "history",

@@ -8,6 +8,7 @@
 
 use core::ops::Range;
 
+use estafette_protocol::limits::{MEDIA_PART_BYTES, MEDIA_REQUEST_BYTES_MAX};
 use estafette_protocol::{MediaId, Millis};
 
 use super::Layout;
@@ -15,10 +16,9 @@ use super::retry::{Answer, Retry, TransferError, is_passing, reason};
 
 /// What is not longer is sent with the request that creates the upload, in bytes: that costs the
 /// server least, and what a cut throws away is little.
-const AT_ONCE_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// The most that one request carries, in bytes: whole parts, less than the 100 MB that the platform
-/// takes.
-const REQUEST_BYTES_MAX: u64 = 88 * 1024 * 1024;
+const AT_ONCE_BYTES_MAX: u64 = MEDIA_PART_BYTES;
+/// The most that one request carries, in bytes: whole parts.
+const REQUEST_BYTES_MAX: u64 = MEDIA_REQUEST_BYTES_MAX / MEDIA_PART_BYTES * MEDIA_PART_BYTES;
 /// How often an upload may begin again because the server forgot it.
 const RESTARTS_MAX: u32 = 3;
 /// The path of uploads. What the server puts before it (its own address) is not followed: the token

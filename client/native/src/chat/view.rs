@@ -11,7 +11,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::model::{Connection, Model};
 use super::wrap::wrap;
-use crate::text::{count, day, local, mark, printable, time};
+use crate::text::{count, day, local, mark, says, time};
 
 /// The widest a message gets, in columns.
 const MESSAGE_COLUMNS_MAX: usize = 72;
@@ -257,7 +257,7 @@ fn rows(model: &Model, palette: &Palette, width: usize, now: Millis) -> Vec<Line
 /// One message: its text, the time and the mark, on its side.
 fn bubble(message: &Message, time: &str, palette: &Palette, width: usize) -> Vec<Line<'static>> {
     let room = (width * 5 / 6).min(MESSAGE_COLUMNS_MAX).saturating_sub(4).max(8);
-    let mut texts = wrap(printable(&message.body).trim_end(), room);
+    let mut texts = wrap(says(&message.body).trim_end(), room);
     let ground = if message.incoming { palette.incoming } else { palette.outgoing };
     let mut tail = vec![Span::styled(time.to_owned(), ground.patch(palette.time))];
     if !message.incoming {

@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 use std::io::{self, IsTerminal, Read};
+use std::pin::pin;
 
 use estafette::{Client, Event, MessageId, PhoneNumber, Status};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::send_files;
 use crate::args::{self, Args};
 use crate::failure::{Exit, Failure};
 use crate::output::{Line, Output};
@@ -20,7 +22,13 @@ const AHEAD: usize = 256;
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
 
 pub(crate) async fn run(args: &Args, asked: &args::Send, output: &Output) -> Result<(), Failure> {
-    let texts = texts(asked)?;
+    let files = asked.resume || !asked.file.is_empty();
+    let texts = if files {
+        send_files::check(asked)?;
+        None
+    } else {
+        Some(texts(asked)?)
+    };
     let profile = place::profile(args)?;
     let client = estafette::connect(profile).await?;
     let contacts = client.contacts().await?;
@@ -34,7 +42,10 @@ pub(crate) async fn run(args: &Args, asked: &args::Send, output: &Output) -> Res
         client,
         output,
     };
-    let done = sending.run(texts, asked).await;
+    let done = match texts {
+        Some(texts) => sending.run(texts, asked).await,
+        None => sending.run_files(asked).await,
+    };
     if asked.wait != args::Wait::Queued {
         // What came in meanwhile is acknowledged, if that takes no time.
         let _ = timeout(GOODBYE, sending.client.flush()).await;
@@ -88,7 +99,7 @@ impl Sending<'_> {
         asked: &args::Send,
     ) -> Result<(), Failure> {
         let mut batch = Vec::new();
-        let mut deadline = None;
+        let mut deadline: Option<Instant> = None;
         while deadline.is_none() || !self.waiting.is_empty() {
             let more = deadline.is_none() && self.waiting.len() < AHEAD;
             tokio::select! {
@@ -107,11 +118,45 @@ impl Sending<'_> {
                 }
             }
         }
+        self.conclude("message");
+        Ok(())
+    }
+
+    /// Uploads files, then tells of them.
+    async fn run_files(&mut self, asked: &args::Send) -> Result<(), Failure> {
+        let client = self.client.handle();
+        let mut uploading = pin!(send_files::upload(client, self.to, asked, self.output));
+        let uploaded = loop {
+            tokio::select! {
+                uploaded = &mut uploading => break uploaded?,
+                event = self.client.next() => match event {
+                    Some(event) => self.hear(&event)?,
+                    None => return Err(estafette::Error::Ended.into()),
+                },
+            }
+        };
+        for id in self.client.tell_of(uploaded).await? {
+            self.wait_for(id)?;
+        }
+        let deadline = Instant::now() + asked.timeout;
+        while !self.waiting.is_empty() {
+            tokio::select! {
+                event = self.client.next() => match event {
+                    Some(event) => self.hear(&event)?,
+                    None => return Err(estafette::Error::Ended.into()),
+                },
+                () = sleep_until(deadline) => return Err(self.late()),
+            }
+        }
+        self.conclude("file");
+        Ok(())
+    }
+
+    fn conclude(&self, things: &str) {
         if self.wanted != Status::Queued || self.done > 0 {
-            let done = count(self.done, "message");
+            let done = count(self.done, things);
             self.output.remark(&format!("{} {done} {}.", mark(self.wanted), self.wanted.as_str()));
         }
-        Ok(())
     }
 
     async fn send(&mut self, bodies: Vec<Vec<u8>>) -> Result<(), Failure> {
@@ -119,12 +164,18 @@ impl Sending<'_> {
             return Ok(());
         }
         for id in self.client.send_all(self.to, bodies).await? {
-            if self.wanted == Status::Queued {
-                self.say(id, Status::Queued)?;
-                self.done += 1;
-            } else {
-                self.waiting.insert(id);
-            }
+            self.wait_for(id)?;
+        }
+        Ok(())
+    }
+
+    /// A message is queued, and may have to come further.
+    fn wait_for(&mut self, id: MessageId) -> Result<(), Failure> {
+        if self.wanted == Status::Queued {
+            self.say(id, Status::Queued)?;
+            self.done += 1;
+        } else {
+            self.waiting.insert(id);
         }
         Ok(())
     }
