@@ -1,5 +1,6 @@
 //! The `estafette` program, run as scripts run it.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use estafette::PhoneNumber;
 use estafette_testkit::{TempDir, workspace_root};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{Stage, Terminal, number};
@@ -70,6 +72,17 @@ impl Desk {
     /// Where a profile's files are.
     pub fn profile(&self, name: &str) -> PathBuf {
         self.profiles.path().join(name)
+    }
+
+    /// Has a profile speak to the server by another way.
+    ///
+    /// # Errors
+    /// When its files are not as they are.
+    pub fn reach_by(&self, profile: &str, url: &str) -> Result<()> {
+        let path = self.profile(profile).join("account.json");
+        let mut account: Value = serde_json::from_slice(&fs::read(&path)?)?;
+        *account.get_mut("server").context("no server")? = url.into();
+        Ok(fs::write(&path, serde_json::to_vec(&account)?)?)
     }
 
     /// Runs a command with this on its standard input, to its end.
@@ -207,6 +220,31 @@ impl Talk {
                 return Ok(line);
             }
         }
+    }
+
+    /// Closes its standard input.
+    pub fn say_no_more(&mut self) {
+        drop(self.child.0.stdin.take());
+    }
+
+    /// Kills it, as a crash or a power cut does.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn kill(mut self) -> Result<()> {
+        ensure!(self.child.0.try_wait()?.is_none(), "the program has ended");
+        self.child.0.kill()?;
+        self.child.end().map(drop)
+    }
+
+    /// Presses Ctrl-C, and waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn interrupt(mut self) -> Result<ExitStatus> {
+        let process = i32::try_from(self.child.0.id()).ok().and_then(Pid::from_raw);
+        kill_process(process.context("no process")?, Signal::INT)?;
+        self.child.end()
     }
 
     /// Closes its input and waits for its end.

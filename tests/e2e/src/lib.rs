@@ -4,6 +4,7 @@
 mod desk;
 mod http;
 mod person;
+mod proxy;
 mod push;
 mod terminal;
 mod texts;
@@ -12,6 +13,7 @@ mod wire;
 pub use desk::{Desk, Talk};
 pub use http::{Answer, Request};
 pub use person::{Person, Seen};
+pub use proxy::{Passed, Proxy};
 pub use push::{Subscriber, put};
 pub use terminal::{Row, Terminal};
 pub use texts::texts;
