@@ -22,6 +22,8 @@ pub struct Faults {
     pub crash_before_commit: f64,
     /// The same after the commit, before any effect.
     pub crash_after_commit: f64,
+    /// A push service fails in one of its ways.
+    pub push: f64,
     /// Something from outside, each second: a cut, a deploy, a clock that jumps.
     pub outage: f64,
     /// The longest way of a frame or call, in milliseconds.
@@ -62,6 +64,7 @@ impl Faults {
         call_late: 0.0,
         crash_before_commit: 0.0,
         crash_after_commit: 0.0,
+        push: 0.0,
         outage: 0.0,
         latency_max: 50,
     };
@@ -78,6 +81,7 @@ impl Faults {
             call_late: chance(0.1),
             crash_before_commit: chance(0.05),
             crash_after_commit: chance(0.05),
+            push: chance(0.9),
             outage: 0.05 + chance(0.5),
             latency_max: 2 + (rng.f64().powi(3) * 1500.0) as u64,
         }

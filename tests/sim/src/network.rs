@@ -1,7 +1,7 @@
 //! Connections between devices and objects: in order and without loss as TCP is, until they break.
 
-use estafette_protocol::{ErrorCode, Millis, WireMessage};
-use estafette_relay::{PeerAnswer, PeerRequest, SocketId};
+use estafette_protocol::{DeviceId, ErrorCode, Millis, WireMessage};
+use estafette_relay::{PeerAnswer, PeerRequest, PushId, PushOutcome, SocketId};
 
 pub(crate) struct Connection {
     pub(crate) device: usize,
@@ -47,6 +47,10 @@ pub(crate) enum Event {
     Call(Box<Call>),
     /// Its answer, or that there is none, arrives.
     Answer { from: usize, generation: u64, to: usize, answer: Option<Vec<u8>> },
+    /// A push service answers an object.
+    Pushed { object: usize, generation: u64, push: PushId, device: DeviceId, outcome: PushOutcome },
+    /// A device says where to push to it.
+    Subscribe { device: usize },
     /// An object's timer.
     Timer { object: usize, timer: u64 },
     /// An object's alarm.

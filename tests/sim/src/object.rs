@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use estafette_protocol::{Millis, PhoneNumber};
+use estafette_protocol::{DeviceId, Millis, PhoneNumber};
 use estafette_relay::sql::Native;
-use estafette_relay::{Config, Mailbox, SocketId, Sql, StorageError, Wake};
+use estafette_relay::{Config, Mailbox, SocketId, Sql, StorageError, Value, Wake};
 
 pub(crate) struct Object {
     pub(crate) number: PhoneNumber,
@@ -111,6 +111,23 @@ impl Object {
         let tables = sql.run("SELECT 1 FROM sqlite_master WHERE name = 'page'", &[]).unwrap();
         let query = "SELECT position FROM page UNION ALL SELECT id FROM owed";
         tables.is_empty() || sql.run(query, &[]).unwrap().is_empty()
+    }
+
+    /// The devices that have subscribed, and whose service is not known to fail.
+    pub(crate) fn pushable(&self, clock: Millis) -> Vec<DeviceId> {
+        let mailbox = self.mailbox.as_ref().map(Mailbox::sql);
+        let Some(sql) = mailbox.or(self.asleep.as_ref()) else { return Vec::new() };
+        let tables = sql.run("SELECT 1 FROM sqlite_master WHERE name = 'push'", &[]).unwrap();
+        if tables.is_empty() {
+            return Vec::new();
+        }
+        let query = "SELECT device FROM push WHERE failures = 0 AND not_before <= ?";
+        let rows = sql.run(query, &[clock.into()]).unwrap();
+        let devices = rows.iter().flatten().filter_map(|value| match value {
+            Value::Blob(bytes) => bytes.as_slice().try_into().ok().map(DeviceId::from_bytes),
+            _ => None,
+        });
+        devices.collect()
     }
 
     /// What is in its tables, for a violation's text.

@@ -82,6 +82,10 @@ impl World {
         let end = self.now + length;
         for device in 0..self.devices.len() {
             self.device_input(device, estafette_core::Input::Tick);
+            if self.rng.u8(0..4) > 0 {
+                let at = self.now + self.rng.u64(0..2000);
+                self.schedule(at, Event::Subscribe { device });
+            }
             for _ in 0..self.rng.u64(0..30) {
                 let at = self.now + self.rng.u64(0..length);
                 self.schedule(at, Event::Write { device });

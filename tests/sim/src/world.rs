@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use estafette_core::{Effect as Ask, Event as News, Input, Status};
-use estafette_protocol::{Encoding, Millis, PhoneNumber, WireMessage};
+use estafette_protocol::{DeviceId, Encoding, MessageId, Millis, PhoneNumber, WireMessage};
 use estafette_relay::{Connect, Effect, SocketId};
 use fastrand::Rng;
 
@@ -30,6 +30,8 @@ pub struct Report {
     pub faults: u64,
     /// Refusals that devices were told of.
     pub refused: u64,
+    /// Pushes.
+    pub pushes: u64,
     /// Virtual time, in milliseconds.
     pub time: u64,
 }
@@ -42,6 +44,7 @@ impl std::ops::AddAssign for Report {
         self.calls += other.calls;
         self.faults += other.faults;
         self.refused += other.refused;
+        self.pushes += other.pushes;
         self.time += other.time;
     }
 }
@@ -80,6 +83,10 @@ pub struct World {
     scheduled: u64,
     /// Frames, upgrades and calls that have not arrived.
     in_flight: u64,
+    /// When each device was last pushed to, by object.
+    pub(crate) pushed: BTreeMap<(usize, DeviceId), Millis>,
+    /// When each message first came to an object.
+    pub(crate) arrived: BTreeMap<(usize, PhoneNumber, MessageId), Millis>,
     /// What went wrong so badly that the run ends.
     pub(crate) violation: Option<Violation>,
     /// What the run did.
@@ -103,6 +110,8 @@ impl World {
             queue: BinaryHeap::new(),
             scheduled: 0,
             in_flight: 0,
+            pushed: BTreeMap::new(),
+            arrived: BTreeMap::new(),
             violation: None,
             report: Report::default(),
             woken: 0,
@@ -124,13 +133,13 @@ impl World {
         self.queue.push(Reverse(Due(at.max(self.now), self.scheduled, event)));
     }
 
-    fn chance(&mut self, chance: f64) -> bool {
+    pub(crate) fn chance(&mut self, chance: f64) -> bool {
         let happens = chance > 0.0 && self.rng.f64() < chance;
         self.report.faults += u64::from(happens);
         happens
     }
 
-    fn latency(&mut self) -> Millis {
+    pub(crate) fn latency(&mut self) -> Millis {
         1 + self.rng.u64(0..=self.faults.latency_max)
     }
 
@@ -188,6 +197,13 @@ impl World {
                     self.step(from, |mailbox, now| mailbox.on_answer(now, peer, answer));
                 }
             }
+            Event::Pushed { object, generation, push, device, outcome } => {
+                if self.objects[object].generation == generation {
+                    self.trace(|| format!("object {object} hears of {push:?}: {outcome:?}"));
+                    self.service_answers(object, push, device, outcome);
+                }
+            }
+            Event::Subscribe { device } => self.subscribe(device),
             Event::Timer { object, timer } => {
                 if self.objects[object].timer == timer {
                     self.step(object, |mailbox, now| mailbox.on_timer(now));
@@ -436,8 +452,10 @@ impl World {
                 }
             }
             Effect::Alarm(at) => self.set_alarm(object, at),
-            // Nobody has subscribed.
-            Effect::Push(_) => {}
+            Effect::Push(push) => {
+                self.trace(|| format!("object {object} pushes {:?} to {:?}", push.id, push.device));
+                self.push(object, &push);
+            }
             Effect::Forget => panic!("a registered account is never forgotten"),
         }
     }
@@ -462,6 +480,11 @@ impl World {
             self.carry_down(connection, Event::Down { connection, message });
         }
         self.carry_down(connection, Event::Down { connection, message });
+    }
+
+    /// The device at the other end of a connection.
+    pub(crate) fn device_of(&self, connection: usize) -> DeviceId {
+        self.devices[self.connections[connection].device].me.device
     }
 
     fn upgrade(&mut self, connection: usize) {
@@ -548,7 +571,11 @@ impl World {
     fn call(&mut self, call: Call) {
         let request = call.request();
         self.trace(|| format!("object {} called: {request:?}", call.to));
+        let handed = self.handed(call.to, &request);
         let answer = self.step_with(call.to, |mailbox, now| mailbox.on_call(now, request));
+        if let Some(answer) = &answer {
+            self.check_woken(&handed, answer);
+        }
         if !call.answered {
             return;
         }
@@ -593,7 +620,10 @@ impl World {
                 self.device_input(device, Input::Tick);
             }
             Outage::DeviceClock => self.devices[device].skew = self.rng.i64(-3_600_000..3_600_000),
-            Outage::ObjectClock => self.objects[object].skew = self.rng.i64(-3_600_000..3_600_000),
+            Outage::ObjectClock => {
+                self.objects[object].skew = self.rng.i64(-3_600_000..3_600_000);
+                self.excuse_pushes(object);
+            }
             Outage::Intruder => self.intrude(device, object),
             Outage::Overstep => self.overstep(device, object),
         }

@@ -4,7 +4,6 @@
 //! them is memory only.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use data_encoding::BASE64URL_NOPAD;
 use estafette_protocol::Millis;
@@ -29,8 +28,14 @@ pub(crate) struct Vapid {
     /// In base64url: what a browser subscribes with, and a service compares.
     pub(crate) public_key: String,
     subject: String,
-    /// For each audience, since when.
-    tokens: RefCell<BTreeMap<String, (Millis, String)>>,
+    tokens: RefCell<Vec<Token>>,
+}
+
+/// A signed token.
+struct Token {
+    audience: String,
+    since: Millis,
+    text: String,
 }
 
 #[derive(Serialize)]
@@ -56,19 +61,20 @@ impl Vapid {
     /// The `Authorization` header of a push to the service at `audience`.
     pub(crate) fn authorization(&self, audience: &str, now: Millis) -> String {
         let mut tokens = self.tokens.borrow_mut();
-        let known = tokens.get(audience).filter(|(since, _)| now.abs_diff(*since) < REUSE);
-        let token = match known {
-            Some((_, token)) => token.clone(),
+        tokens.retain(|token| now.abs_diff(token.since) < REUSE);
+        let text = match tokens.iter().find(|token| token.audience == audience) {
+            Some(token) => token.text.clone(),
             None => {
-                let token = self.sign(audience, now);
+                let text = self.sign(audience, now);
                 if tokens.len() >= TOKENS_MAX {
                     tokens.clear();
                 }
-                tokens.insert(audience.to_owned(), (now, token.clone()));
-                token
+                let audience = audience.to_owned();
+                tokens.push(Token { audience, since: now, text: text.clone() });
+                text
             }
         };
-        format!("vapid t={token}, k={}", self.public_key)
+        format!("vapid t={text}, k={}", self.public_key)
     }
 
     fn sign(&self, aud: &str, now: Millis) -> String {
