@@ -127,6 +127,15 @@ fn a_file_is_told_of_in_these_bytes() {
 }
 
 #[test]
+fn the_page_of_the_protocol_shows_these_bytes() {
+    let page = include_str!("../../../docs/protocol.md");
+    let block = page.split("```hex\n").nth(1).unwrap().split("```").next().unwrap();
+    let bytes = block.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let shown: String = bytes.collect::<String>().split_whitespace().collect();
+    assert_eq!(shown, PHOTO);
+}
+
+#[test]
 fn a_text_is_its_own_bytes() {
     for text in ["", "hello", "Été ☀", "{\"kind\":\"media\"}"] {
         assert_eq!(Content::read(text.as_bytes()), Ok(Content::Text(text)));
