@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::Stage;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// An answer of the server.
 #[derive(Debug)]
@@ -118,6 +118,19 @@ impl Request {
         answer.with_context(|| format!("{what}: no answer"))?.with_context(|| what)
     }
 
+    /// Sends the head and so many bytes of the body, closes the connection, and hears nothing.
+    ///
+    /// # Errors
+    /// When it cannot connect. That the server closes before is no error.
+    pub async fn cut(self, stage: &Stage, after: usize) -> Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", stage.runtime.port())).await?;
+        let body = self.body.get(..after).unwrap_or(&self.body);
+        let request = [self.head.as_bytes(), b"\r\n", body].concat();
+        let _ = stream.write_all(&request).await;
+        let _ = stream.shutdown().await;
+        Ok(())
+    }
+
     async fn exchange(mut self, port: u16) -> Result<Answer> {
         if self.closes {
             self = self.header("Connection", "close");
@@ -132,7 +145,7 @@ impl Request {
         });
         let mut bytes = Vec::new();
         let answer = loop {
-            if let Some(answer) = parse(&bytes) {
+            if let Some(answer) = parse(&bytes, self.head.starts_with("HEAD ")) {
                 break answer;
             }
             if input.read_buf(&mut bytes).await? == 0 || bytes.len() > ANSWER_BYTES_MAX {
@@ -145,13 +158,15 @@ impl Request {
 }
 
 /// The answer, once it is whole. The server announces every length.
-fn parse(bytes: &[u8]) -> Option<Answer> {
+fn parse(bytes: &[u8], head_only: bool) -> Option<Answer> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let (head, body) = bytes.split_at_checked(end + 4)?;
     let head = String::from_utf8_lossy(head).into_owned();
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let answer = Answer { status, head, body: Vec::new() };
-    let length = answer.header("content-length").and_then(|length| length.parse().ok());
-    let body = body.get(..length.unwrap_or(0))?.to_vec();
+    let length: Option<usize> =
+        answer.header("content-length").and_then(|length| length.parse().ok());
+    let length = length.filter(|_| !head_only).unwrap_or(0);
+    let body = body.get(..length)?.to_vec();
     Some(Answer { body, ..answer })
 }

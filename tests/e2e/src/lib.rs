@@ -8,6 +8,7 @@ mod proxy;
 mod push;
 mod terminal;
 mod texts;
+mod tus;
 mod wire;
 
 pub use desk::{Desk, Talk};
@@ -17,6 +18,7 @@ pub use proxy::{Passed, Proxy};
 pub use push::{Subscriber, put};
 pub use terminal::{Row, Terminal};
 pub use texts::texts;
+pub use tus::{Tus, TusUpload, bytes};
 pub use wire::{Stream, Wire};
 
 use std::fs;

@@ -4,7 +4,6 @@
 //! as the server does.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use estafette_protocol::{ErrorCode, MediaId, PhoneNumber};
 use estafette_relay::{AccountRequest, MediaWork};
@@ -23,11 +22,11 @@ use crate::token::Identity;
 /// Reads for an account that are counted here before its mailbox hears of them: a call for each would
 /// cost half as much as the read.
 const COUNTED_MAX: u32 = 16;
-/// Accounts that are counted at once.
-const ACCOUNTS_MAX: usize = 4096;
+/// Accounts that are counted at once: the one that came first is forgotten.
+const ACCOUNTS_MAX: usize = 256;
 
 thread_local! {
-    static READS: RefCell<BTreeMap<PhoneNumber, u32>> = const { RefCell::new(BTreeMap::new()) };
+    static READS: RefCell<Vec<(PhoneNumber, u32)>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Front {
@@ -103,6 +102,9 @@ impl Front {
         let size = file.size() as u64;
         let rest = size.saturating_sub(offset);
         let sent = length.map_or(rest, |length| length.min(rest));
+        if stretch.is_some() && sent == 0 {
+            return Ok(unsatisfiable(size));
+        }
         note_reads(account, reads(sent) - 1);
         let mut headers = self.describe(&file, media);
         let mut status = 200;
@@ -145,7 +147,7 @@ impl Front {
     async fn count_read(&self, Identity { account, device }: Identity) -> Result<(), Failure> {
         let reads = note_reads(account, 1);
         if reads >= COUNTED_MAX {
-            READS.with_borrow_mut(|all| all.remove(&account));
+            READS.with_borrow_mut(|all| all.retain(|(counted, _)| *counted != account));
             let work = MediaWork { reads, ..MediaWork::default() };
             self.ask(account, &AccountRequest::Media { device, work }).await?;
         }
@@ -156,12 +158,15 @@ impl Front {
 /// Counts reads for an account; returns how many its mailbox does not know of.
 fn note_reads(account: PhoneNumber, reads: u32) -> u32 {
     READS.with_borrow_mut(|all| {
-        if all.len() >= ACCOUNTS_MAX {
-            all.clear();
+        if let Some((_, count)) = all.iter_mut().find(|(counted, _)| *counted == account) {
+            *count += reads;
+            return *count;
         }
-        let count = all.entry(account).or_default();
-        *count += reads;
-        *count
+        if all.len() >= ACCOUNTS_MAX {
+            all.remove(0);
+        }
+        all.push((account, reads));
+        reads
     })
 }
 
