@@ -140,6 +140,19 @@ fn the_limits_are_those_in_force() {
         ),
         format!("| delay before another code | {second} s, then {third} s, then {later} s |"),
         format!("| life of a token | {} days |", days(limits::TOKEN_LIFE)),
+        format!("| length of a file | {} GiB |", limits::MEDIA_BYTES_MAX >> 30),
+        format!(
+            "| bytes that an account uploads in a day | {} GiB |",
+            limits::UPLOAD_BYTES_A_DAY >> 30
+        ),
+        format!("| unfinished uploads of an account | {} |", limits::UPLOADS_MAX),
+        "| requests of a device for files | 600 a minute |".to_owned(),
+        format!("| `Upload-Metadata` | {} bytes |", limits::UPLOAD_METADATA_BYTES_MAX),
+        format!(
+            "| life of a file; of an unfinished upload | {} days; {} day |",
+            days(limits::MEDIA_LIFE),
+            days(limits::UPLOAD_LIFE)
+        ),
     ];
     let table = PROTOCOL.split("\n## Limits\n").nth(1).unwrap();
     let table = table.split("\n## ").next().unwrap();

@@ -97,9 +97,14 @@ export function answers(method, path, response, text) {
     if (value !== null && pattern && !new RegExp(pattern).test(value)) return `${name}: ${value}`;
     if (value !== null && type === "integer" && !(Number(value) >= minimum)) return `${name}: ${value}`;
   }
+  const type = response.headers.get("content-type");
+  if (described.content?.["application/octet-stream"]) {
+    return type === "application/octet-stream" ? null : "not bytes by its type";
+  }
   const schema = content(described);
   if (!schema) return text === "" ? null : "a body where none is described";
-  if (response.headers.get("content-type") !== "application/json") return "not JSON by its type";
+  if (method === "HEAD") return text === "" ? null : "a body";
+  if (type !== "application/json") return "not JSON by its type";
   const value = JSON.parse(text);
   if (schema.type === "object") return null;
   const [base, narrowed] = schema.allOf ?? [schema];

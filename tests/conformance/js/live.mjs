@@ -301,6 +301,54 @@ async function requests(user) {
   console.log("HTTP is as openapi.json says");
 }
 
+// One file and its refusals, by every operation; tus.mjs has the rest.
+async function files(user, other) {
+  const { token } = user;
+  const raw = async (method, path, { as = token, body, headers = {}, status }) => {
+    const all = { "Tus-Resumable": "1.0.0", ...(as && { authorization: `Bearer ${as}` }), ...headers };
+    const response = await fetch(url + path, { method, headers: all, body });
+    const bytes = Buffer.from(await response.arrayBuffer());
+    const wrong = answers(method, path, response, bytes.toString());
+    assert.equal(wrong, null, `${method} ${path}: ${response.status} ${bytes}: ${wrong}`);
+    assert.equal(response.status, status, `${method} ${path}: ${bytes}`);
+    return { headers: response.headers, bytes };
+  };
+  const stream = { "Content-Type": "application/offset+octet-stream" };
+  const length = (bytes) => ({ "Upload-Length": String(bytes) });
+  const at = (bytes) => ({ ...stream, "Upload-Offset": String(bytes) });
+  const sum = { "Upload-Checksum": "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=" };
+
+  await raw("OPTIONS", "/v1/uploads", { as: null, status: 204 });
+  await raw("POST", "/v1/uploads", { as: null, headers: length(1), status: 401 });
+  await raw("POST", "/v1/uploads", { headers: { ...length(1), "Tus-Resumable": "0.2.2" }, status: 412 });
+  await raw("POST", "/v1/uploads", { status: 400 });
+  await raw("POST", "/v1/uploads", { headers: length(2 ** 31 + 1), status: 413 });
+  await raw("POST", "/v1/uploads", { headers: length(5), body: "hello", status: 415 });
+  await raw("POST", "/v1/uploads", { headers: { ...length(5), ...stream, ...sum }, body: "hello", status: 460 });
+  const begun = await raw("POST", "/v1/uploads", { headers: { ...length(11), ...stream }, body: "hello", status: 201 });
+  const upload = begun.headers.get("location");
+  const media = `/v1/media/${upload.split("/").at(-1).slice(0, 32)}`;
+  await raw("GET", media, { status: 404 });
+  await raw("PATCH", upload, { headers: at(4), body: "o", status: 409 });
+  await raw("PATCH", upload, { headers: at(5), body: "one too many", status: 413 });
+  await raw("PATCH", upload, { headers: { "Upload-Offset": "5" }, body: " ", status: 415 });
+  await raw("PATCH", upload, { headers: { ...at(5), ...sum }, body: " world", status: 460 });
+  await raw("PATCH", upload, { as: other.token, headers: at(5), body: " world", status: 404 });
+  assert.equal((await raw("HEAD", upload, { status: 200 })).headers.get("upload-offset"), "5");
+  await raw("PATCH", upload, { headers: at(5), body: " world", status: 204 });
+  assert.equal((await raw("GET", media, { as: other.token, status: 200 })).bytes.toString(), "hello world");
+  assert.equal((await raw("GET", media, { headers: { Range: "bytes=-5" }, status: 206 })).bytes.toString(), "world");
+  await raw("GET", media, { headers: { Range: "bytes=11-" }, status: 416 });
+  await raw("GET", media, { as: null, status: 401 });
+  await raw("PUT", upload, { body: "", status: 405 });
+  await raw("DELETE", upload, { status: 204 });
+  await raw("HEAD", upload, { status: 410 });
+  await raw("DELETE", upload, { status: 410 });
+  const { media_writes } = await call("GET", "/v1/usage", { token });
+  assert.ok(media_writes > 0);
+  console.log("files are as openapi.json says");
+}
+
 async function endings(user) {
   const first = await connected("ws, JSON", user);
   const second = await opened("ws, cbor-x", user);
@@ -320,6 +368,7 @@ const alice = await register("+33612345678");
 const bob = await register("+4915112345678");
 await tokens(alice);
 await requests(alice);
+await files(alice, bob);
 await conversation("ws, JSON", "browser's, cborg", alice, bob);
 await conversation("ws, cbor-x", "browser's, JSON", alice, bob);
 await endings(bob);
