@@ -36,8 +36,8 @@ const MAILBOX: &str = "MAILBOX";
 const LIMIT_ADDRESS: &str = "LIMIT_ADDRESS";
 const LIMIT_DEVICE: &str = "LIMIT_DEVICE";
 const LIMIT_MEDIA: &str = "LIMIT_MEDIA";
-const OPENAPI: &str = include_str!("../api/openapi.json");
-const ASYNCAPI: &str = include_str!("../api/asyncapi.json");
+const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
+const ASYNCAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/asyncapi.json"));
 /// The period of the rate-limit bindings in `wrangler.toml`.
 const LIMIT_PERIOD: Millis = 60_000;
 /// How long to wait before asking an object again that did not answer.

@@ -21,6 +21,7 @@ function closed(schema) {
 function validators(ajv, id, document) {
   const schemas = closed(document.components.schemas);
   ajv.addKeyword("components");
+  ajv.addFormat("uri", (text) => URL.canParse(text));
   ajv.addSchema({ $id: id, components: { schemas } });
   return (name) => {
     const validate = ajv.compile({ $ref: `${id}#/components/schemas/${name}` });
