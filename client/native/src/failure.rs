@@ -63,6 +63,17 @@ impl Failure {
         Self { exit: Exit::NotRegistered, code: Some(code), message: message.into() }
     }
 
+    /// A file did not get all the way.
+    pub(crate) fn of_transfer(error: Error) -> Self {
+        let interrupted = matches!(error, Error::Unreachable { .. } | Error::Unexpected { .. });
+        let failure = Self::from(error);
+        if !interrupted {
+            return failure;
+        }
+        let message = format!("{}; the same command goes on from there", failure.message);
+        Self { message, ..failure }
+    }
+
     /// A message was given up.
     pub(crate) fn given_up(code: ErrorCode) -> Self {
         Self { exit: Exit::Refused, code: Some(code), message: why_not_sent(code).into() }

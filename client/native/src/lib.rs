@@ -7,7 +7,14 @@
 //! client.send(estafette::read_number("+33 6 12 34 56 78")?, "hi").await?;
 //! while let Some(event) = client.next().await {
 //!     if let estafette::Event::Received(message) = event {
-//!         println!("{}: {}", message.peer, String::from_utf8_lossy(&message.body));
+//!         match message.content() {
+//!             Ok(estafette::Content::Text(text)) => println!("{}: {text}", message.peer),
+//!             Ok(estafette::Content::Media(media)) => {
+//!                 let here = estafette::Destination::Directory(".".into());
+//!                 client.fetch_file(&media, here, estafette::unseen()).await?;
+//!             }
+//!             _ => {}
+//!         }
 //!     }
 //! }
 //! # Ok(())
@@ -15,7 +22,8 @@
 //! ```
 //!
 //! A client is one task on the tokio runtime it is made on, so that thousands share a process. It
-//! stays connected, sends what waits, keeps its store, and renews its token; the decisions are
+//! stays connected, sends what waits, keeps its store, and renews its token. [`Handle::send_file`] and
+//! [`Handle::fetch_file`] move files, and go on where they were stopped. The decisions are
 //! [`estafette_core`]'s. [`Profile::register`] makes a device and [`Server`] speaks HTTP.
 
 mod client;
@@ -42,4 +50,6 @@ pub use estafette_protocol::{
 pub use number::read_number;
 pub use profile::Profile;
 pub use server::{Account, Server};
-pub use transfer::{Destination, FileToSend, Progress, Report, Stage, Unfinished, Uploaded};
+pub use transfer::{
+    Destination, FileToSend, Progress, Report, Stage, Unfinished, Uploaded, unseen,
+};

@@ -15,7 +15,7 @@ use std::thread;
 
 use estafette::{
     Account, Client, Config, Content, Destination, DeviceId, Error, ErrorCode, FileToSend, Media,
-    Message, Report, Server, Store, connect_with,
+    Message, Server, Store, connect_with, unseen,
 };
 use estafette_core::media::{Digester, Layout, MediaError, Opener};
 use estafette_protocol::http::Problem;
@@ -117,10 +117,6 @@ async fn client(address: &str) -> Client {
     connect_with(account(address), Store::in_memory().unwrap(), Config::default()).await.unwrap()
 }
 
-fn silent() -> Report {
-    Arc::new(|_| {})
-}
-
 fn written(directory: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     let path = directory.path().join(name);
     fs::write(&path, bytes).unwrap();
@@ -220,7 +216,7 @@ async fn a_file_comes_back_after_cuts_both_ways() {
         let bytes = noise(size);
         let path = written(&directory, "a.bin", &bytes);
         let client = client(&address).await;
-        client.send_file(number(BOB), FileToSend::at(&path), silent()).await.unwrap();
+        client.send_file(number(BOB), FileToSend::at(&path), unseen()).await.unwrap();
         let media = told(&client).await.remove(0);
         assert_eq!(media.id.to_string(), ID);
         assert!(open(&media, &kept.lock().unwrap()) == bytes);
@@ -228,7 +224,7 @@ async fn a_file_comes_back_after_cuts_both_ways() {
         let inbox = directory.path().join("inbox");
         fs::create_dir(&inbox).unwrap();
         let to = Destination::Directory(inbox.clone());
-        let fetched = client.fetch_file(&media, to, silent()).await.unwrap().unwrap();
+        let fetched = client.fetch_file(&media, to, unseen()).await.unwrap().unwrap();
         assert!(fs::read(fetched).unwrap() == bytes, "{size} bytes came back otherwise");
         assert_eq!(fs::read_dir(&inbox).unwrap().count(), 1, "no part is left");
         client.close().await;
@@ -259,7 +255,7 @@ async fn the_token_goes_to_no_other_server() {
     let directory = TempDir::new().unwrap();
     let path = written(&directory, "a.bin", &noise(9 * MIB));
     let client = client(&address).await;
-    client.send_file(number(BOB), FileToSend::at(&path), silent()).await.unwrap();
+    client.send_file(number(BOB), FileToSend::at(&path), unseen()).await.unwrap();
     assert_eq!(*patched.lock().unwrap(), 1);
     assert!(elsewhere.accept().is_err(), "somebody else was asked");
 }
@@ -278,7 +274,7 @@ async fn a_refusal_is_told_though_the_body_was_not_read() {
             false
         });
         let client = client(&address).await;
-        let refused = client.send_file(number(BOB), FileToSend::at(&path), silent()).await;
+        let refused = client.send_file(number(BOB), FileToSend::at(&path), unseen()).await;
         assert_eq!(refused.unwrap_err().code(), Some(error));
         assert_eq!(told(&client).await, []);
         // It is kept, to be tried again.
@@ -295,14 +291,14 @@ async fn fetched_from(
     let directory = TempDir::new().unwrap();
     let path = written(&directory, "a.bin", &noise(100_000));
     let sender = client(&address).await;
-    sender.send_file(number(BOB), FileToSend::at(&path), silent()).await.unwrap();
+    sender.send_file(number(BOB), FileToSend::at(&path), unseen()).await.unwrap();
     let media = told(&sender).await.remove(0);
     let address = serve(move |asked, stream| {
         asked.line.starts_with("GET /v1/media/") && answers(&kept.lock().unwrap(), asked, stream)
     });
     let client = client(&address).await;
     let to = Destination::File(inbox.join("b.bin"));
-    let fetched = client.fetch_file(&media, to, silent()).await?;
+    let fetched = client.fetch_file(&media, to, unseen()).await?;
     Ok(fs::read(fetched.unwrap()).unwrap())
 }
 
@@ -354,7 +350,7 @@ async fn each_sending_has_a_key_of_its_own() {
     let directory = TempDir::new().unwrap();
     let path = written(&directory, "a.bin", &noise(1000));
     let client = client(&address).await;
-    let send = || client.send_file(number(BOB), FileToSend::at(&path), silent());
+    let send = || client.send_file(number(BOB), FileToSend::at(&path), unseen());
     let (one, two) = tokio::join!(send(), send());
     one.unwrap();
     two.unwrap();
@@ -371,7 +367,7 @@ async fn each_sending_has_a_key_of_its_own() {
 async fn what_is_no_file_is_said_to_be_none() {
     let client = client("http://127.0.0.1:1").await;
     let directory = TempDir::new().unwrap();
-    let send = |file| client.send_file(number(BOB), file, silent());
+    let send = |file| client.send_file(number(BOB), file, unseen());
     let sent = send(FileToSend::at(directory.path())).await;
     assert!(matches!(sent, Err(Error::NoFile(_))), "{sent:?}");
     let sent = send(FileToSend::at(directory.path().join("missing"))).await;
@@ -412,7 +408,7 @@ async fn pictures_and_sounds_are_described() {
         [("a.wav", &wav), ("b.gif", gif), ("c.jpg", b"\xff\xd8\xff\xe0 but no picture")];
     for (name, bytes) in files {
         let path = written(&directory, name, bytes);
-        client.send_file(number(BOB), FileToSend::at(path), silent()).await.unwrap();
+        client.send_file(number(BOB), FileToSend::at(path), unseen()).await.unwrap();
     }
     let told = told(&client).await;
     let of = |index: usize| (told[index].about.media_type.as_deref(), told[index].about.dimensions);

@@ -71,8 +71,8 @@ async fn fetch(
             to.display()
         )));
     }
-    let board = Board::new(output);
     for Found { message, media } in chosen {
+        let board = Board::new(output);
         let report = board.add(media.about.name.as_deref());
         let destination = match to.as_os_str().to_str() {
             Some("-") => Destination::Writer(Box::new(io::stdout())),
@@ -81,6 +81,8 @@ async fn fetch(
         };
         let handle = client.handle();
         let path = meanwhile(client, handle.fetch_file(&media, destination, report)).await?;
+        // The bar goes before the path is printed.
+        drop(board);
         if let Some(path) = path {
             fetched(peer, message.id, &path, output)?;
         }
@@ -121,7 +123,7 @@ async fn meanwhile<T>(
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
-            done = &mut transfer => return Ok(done?),
+            done = &mut transfer => return done.map_err(Failure::of_transfer),
             event = client.next() => match event {
                 Some(Event::SignedOut(code)) => return Err(Failure::signed_out(code)),
                 Some(_) => {}

@@ -87,7 +87,7 @@ async fn all(
     let mut uploads = pin!(uploads);
     let mut uploaded = Vec::new();
     while let Some(next) = uploads.next().await {
-        uploaded.push(next?);
+        uploaded.push(next.map_err(Failure::of_transfer)?);
     }
     Ok(uploaded)
 }
