@@ -27,6 +27,8 @@ struct State {
     room: Option<Passed>,
     held: bool,
     connections: Vec<TcpStream>,
+    /// How often all connections were cut.
+    cuts: u64,
 }
 
 /// See the file's documentation. It ends with the test.
@@ -94,6 +96,7 @@ impl Proxy {
         let mut state = self.lock();
         state.room = None;
         state.held = false;
+        state.cuts += 1;
         for connection in state.connections.drain(..) {
             // It may be closed.
             let _ = connection.shutdown(Shutdown::Both);
@@ -112,11 +115,14 @@ impl Proxy {
 
     fn connect(&self, near: &TcpStream, far: &TcpStream) -> std::io::Result<()> {
         let ends = [(near.try_clone()?, far.try_clone()?), (far.try_clone()?, near.try_clone()?)];
-        self.lock().connections.extend([near.try_clone()?, far.try_clone()?]);
+        let mut state = self.lock();
+        state.connections.extend([near.try_clone()?, far.try_clone()?]);
+        let cuts = state.cuts;
+        drop(state);
         for (up, (from, to)) in [true, false].into_iter().zip(ends) {
             let proxy = self.clone();
             thread::spawn(move || {
-                proxy.pump(&from, &to, up);
+                proxy.pump(&from, &to, up, cuts);
                 let _ = from.shutdown(Shutdown::Both);
                 let _ = to.shutdown(Shutdown::Both);
             });
@@ -124,7 +130,7 @@ impl Proxy {
         Ok(())
     }
 
-    fn pump(&self, mut from: &TcpStream, mut to: &TcpStream, up: bool) {
+    fn pump(&self, mut from: &TcpStream, mut to: &TcpStream, up: bool, cuts: u64) {
         let mut bytes = [0; 16 * 1024];
         loop {
             let read = match from.read(&mut bytes) {
@@ -133,7 +139,7 @@ impl Proxy {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(_) => return,
             };
-            if !self.admit(read as u64, up) {
+            if !self.admit(read as u64, up, cuts) {
                 return;
             }
             let Some(bytes) = bytes.get(..read) else { return };
@@ -144,20 +150,19 @@ impl Proxy {
     }
 
     /// Waits until so many bytes may pass. What was held back when connections were cut does not.
-    fn admit(&self, bytes: u64, up: bool) -> bool {
+    fn admit(&self, bytes: u64, up: bool, cuts: u64) -> bool {
         let mut state = self.lock();
-        let mut waited = false;
-        loop {
+        while state.cuts == cuts {
             let room = state.room.map_or(u64::MAX, |room| if up { room.up } else { room.down });
             let passed = if up { &mut state.passed.up } else { &mut state.passed.down };
             if *passed + bytes <= room {
                 *passed += bytes;
-                return !waited;
+                return true;
             }
-            waited = true;
             state.held = true;
             self.state.1.notify_all();
             state = self.state.1.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        false
     }
 }

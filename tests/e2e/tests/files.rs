@@ -400,5 +400,6 @@ fn a_terminal_shows_how_far_it_is() {
     terminal.until(|rows| rows.iter().any(shown)).unwrap();
     proxy.cut();
     terminal.until(|rows| rows.iter().any(|row| row.text.contains("1 file sent"))).unwrap();
-    assert!(terminal.end().unwrap().success());
+    let ended = terminal.end().unwrap();
+    assert!(ended.success(), "{ended}");
 }
