@@ -139,6 +139,8 @@ fn the_limits_are_those_in_force() {
             limits::CODE_TRIES_MAX
         ),
         format!("| delay before another code | {second} s, then {third} s, then {later} s |"),
+        format!("| endpoint of a push subscription | {} bytes |", limits::PUSH_ENDPOINT_BYTES_MAX),
+        format!("| a push before it is sealed | {} bytes |", limits::PUSH_BYTES_MAX),
         format!("| life of a token | {} days |", days(limits::TOKEN_LIFE)),
         format!("| length of a file | {} GiB |", limits::MEDIA_BYTES_MAX >> 30),
         format!(

@@ -4,9 +4,10 @@
 //! otherwise (user names, backslashes, escapes or capitals in a host, line breaks) is none, so that no
 //! other address is called than the one that was checked.
 
-/// The services of the browsers that there are: Chromium's, Firefox's, Safari's, Edge's.
-const KNOWN: &str =
-    "fcm.googleapis.com *.push.services.mozilla.com *.push.apple.com *.notify.windows.com";
+/// The services of the browsers that there are: Chrome's, that of Chromium which others than Google
+/// have built, Firefox's, Safari's, Edge's.
+const KNOWN: &str = "fcm.googleapis.com jmt17.google.com *.push.services.mozilla.com
+    *.push.apple.com *.notify.windows.com";
 
 /// What a URL in its normal form never has, or not before a fragment.
 const NEVER: &[u8] = b"\"#<>\\^`{|}";
@@ -138,6 +139,7 @@ mod tests {
     fn the_known_services_are_allowed_and_no_other() {
         for url in [
             "https://fcm.googleapis.com/fcm/send/abc:APA91b",
+            "https://jmt17.google.com/fcm/send/abc:APA91b",
             "https://updates.push.services.mozilla.com/wpush/v2/gAAA_-=",
             "https://web.push.apple.com/QGu",
             "https://db5p.notify.windows.com/w/?token=BQYAAAC%2b",
