@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use estafette_protocol::http::Usage;
-use estafette_testkit::Options;
+use estafette_testkit::{Options, PushService};
 
 use super::away;
-use super::bill_media;
 use super::client::Connection;
 use super::connections;
 use super::online::{self, Exchange};
 use super::server::Estafette;
+use super::{bill_media, bill_push};
 use crate::measure::Measurement;
 use crate::texts::Texts;
 use crate::workload::Pace;
@@ -116,7 +116,8 @@ const AWAY: Limits = [0.12, 0.18, 0.12];
 
 /// Counts every path. The names are those of paths, in place of workloads.
 pub async fn run(texts: &Arc<Texts>) -> anyhow::Result<Vec<(&'static str, Measurement)>> {
-    let options = Options::new().var("HOLD_MS", HOLD_MILLIS);
+    let service = PushService::start()?;
+    let options = Options::new().var("HOLD_MS", HOLD_MILLIS).push(&service.host());
     let server = Estafette::start(options, 2 * PAIRS, Arc::clone(texts)).await?;
     let window = |window, read| Exchange { pace: Pace::Window(window), messages: MESSAGES, read };
     let alone = Exchange { pace: Pace::PerSecond(2 * PAIRS), messages: MESSAGES_ALONE, read: true };
@@ -128,6 +129,7 @@ pub async fn run(texts: &Arc<Texts>) -> anyhow::Result<Vec<(&'static str, Measur
             ("bill-away", away(&server).await?),
             ("bill-silent", silent(&server).await?),
         ];
+        paths.extend(bill_push::run(&server, &service).await?);
         paths.extend(bill_media::run(&server).await?);
         anyhow::Ok(paths)
     };

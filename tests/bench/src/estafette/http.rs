@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use data_encoding::BASE64;
-use estafette_protocol::http::{CodeRequest, RegisterRequest, Registered, Usage};
+use estafette_protocol::http::{CodeRequest, PushSubscription, RegisterRequest, Registered, Usage};
 use estafette_testkit::SmsGateway;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -58,6 +58,17 @@ impl Api {
         let request = self.agent.get(format!("{}/v1/usage", self.url));
         let answer = request.header("authorization", format!("Bearer {token}")).call();
         Ok(answer.context("/v1/usage")?.body_mut().read_json()?)
+    }
+
+    /// Pushes to the device of this token from now on.
+    pub(super) fn subscribe(
+        &self,
+        token: &str,
+        subscription: &PushSubscription,
+    ) -> anyhow::Result<()> {
+        let request = self.agent.put(format!("{}/v1/push", self.url));
+        let request = request.header("authorization", format!("Bearer {token}"));
+        request.send_json(subscription).context("/v1/push").map(drop)
     }
 
     fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
 use estafette_protocol::PhoneNumber;
-use estafette_protocol::http::Usage;
+use estafette_protocol::http::{PushSubscription, Usage};
 use estafette_testkit::{Options, Runtime, SmsGateway, random_secret};
 
 use super::client::Letters;
@@ -124,6 +124,17 @@ impl Estafette {
         let (api, reach) = (self.api.clone(), self.reach());
         on_threads("usage", users.collect(), move |&user| api.usage(&reach.account(user)?.token))
             .await
+    }
+
+    /// Pushes to a user's device from now on.
+    pub(super) async fn subscribe(
+        &self,
+        user: u32,
+        subscription: PushSubscription,
+    ) -> anyhow::Result<()> {
+        let (api, reach) = (self.api.clone(), self.reach());
+        let subscribe = move || api.subscribe(&reach.account(user)?.token, &subscription);
+        tokio::task::spawn_blocking(subscribe).await?
     }
 
     /// Ends it and removes its storage. What the Worker logged, all of it about faults, is printed;
