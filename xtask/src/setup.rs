@@ -116,6 +116,27 @@ impl Workspace {
         fs::write(&stamp, lock).context("cannot note which packages are installed")
     }
 
+    /// Makes a Python environment with the packages that the conformance tests name, unless it is there.
+    pub(crate) fn python(&self) -> Result<()> {
+        let list = self.root.join("tests/conformance/py/requirements.txt");
+        let named = fs::read(&list)?;
+        let environment = self.target().join("python");
+        let stamp = environment.join(".installed-requirements.txt");
+        if fs::read(&stamp).is_ok_and(|installed| installed == named) {
+            return Ok(());
+        }
+        step("installing the Python packages of the conformance tests (once)");
+        run(self.command("python3").args(["-m", "venv"]).arg(&environment)).context(
+            "Python 3 with its module venv is needed for the conformance tests: install it \
+             (Debian: `apt-get install python3-venv`)",
+        )?;
+        let mut pip = self.command(environment.join("bin/pip"));
+        run(pip
+            .args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])
+            .arg(&list))?;
+        fs::write(&stamp, named).context("cannot note which Python packages are installed")
+    }
+
     /// Puts the packages' Node where scripts look for it. Up to version 9, npm takes the link away
     /// again with the packages for other platforms.
     fn link_node(&self) -> Result<()> {

@@ -21,6 +21,7 @@ enum Needs {
     Nothing,
     Packages,
     Worker,
+    WorkerAndPython,
 }
 
 const PARTS: &[Part] = &[
@@ -39,7 +40,11 @@ const PARTS: &[Part] = &[
     },
     Part { name: "sim", packages: &["estafette-sim"], needs: Needs::Nothing },
     Part { name: "e2e", packages: &["estafette-e2e"], needs: Needs::Worker },
-    Part { name: "conformance", packages: &["estafette-conformance"], needs: Needs::Worker },
+    Part {
+        name: "conformance",
+        packages: &["estafette-conformance"],
+        needs: Needs::WorkerAndPython,
+    },
     Part { name: "browser", packages: &["estafette-browser"], needs: Needs::Worker },
     Part { name: "bill", packages: &["estafette-bench"], needs: Needs::Worker },
 ];
@@ -58,6 +63,11 @@ pub(crate) fn test(workspace: &Workspace, arguments: &[String]) -> Result<()> {
                 workspace.packages()?;
             }
             Needs::Worker => drop(build::build(workspace, &build::Options::default())?),
+            Needs::WorkerAndPython => {
+                drop(build::build(workspace, &build::Options::default())?);
+                let _lock = workspace.lock()?;
+                workspace.python()?;
+            }
         }
         let mut cargo = workspace.cargo();
         cargo.arg("test");

@@ -1,5 +1,6 @@
-//! Runs programs that were not written here against Estafette: decoders, validators and WebSocket
-//! clients from npm, each called by a small script in `js/`.
+//! Runs programs that were not written here against Estafette: decoders, validators, WebSocket clients
+//! and a push service from npm, each called by a small script in `js/`, and a reader of pushes from
+//! PyPI, called by one in `py/`.
 //!
 //! A script says what it found on standard output, and fails by its exit status.
 
@@ -15,6 +16,17 @@ pub fn script(name: &str) -> Command {
     let node = if packaged.exists() { packaged } else { PathBuf::from("node") };
     let mut command = Command::new(node);
     command.current_dir(package).arg(format!("js/{name}.mjs"));
+    command
+}
+
+/// The script `py/NAME.py`, to be run by the Python of the environment that `cargo xtask test
+/// conformance` makes.
+pub fn python(name: &str) -> Command {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| package.join("../../target"), PathBuf::from);
+    let mut command = Command::new(target.join("python/bin/python"));
+    command.current_dir(package).arg(format!("py/{name}.py"));
     command
 }
 
