@@ -84,11 +84,12 @@ impl Ledger {
 
     /// A file is stored or fetched for the account.
     pub(crate) fn media(&mut self, work: MediaWork) {
-        let MediaWork { writes, reads, requests } = work;
-        let [writes, reads, requests] = [writes, reads, requests].map(u64::from);
+        let MediaWork { writes, reads, requests, rows } = work;
+        let [writes, reads, requests, rows] = [writes, reads, requests, rows].map(u64::from);
         self.usage.media_writes += writes;
         self.usage.media_reads += reads;
-        self.usage.spent += writes * MEDIA_WRITE + reads * MEDIA_READ + requests * REQUEST;
+        self.usage.spent +=
+            writes * MEDIA_WRITE + reads * MEDIA_READ + requests * REQUEST + rows * ROW;
     }
 
     /// The account uploads a file, unless its quota of the day does not reach: then, how long until

@@ -40,5 +40,5 @@ pub use push::{Push, PushId, PushOutcome};
 pub use sql::{Sql, StorageError, Value};
 pub use upload::{
     Begun, Finish, Fragment, Part, Piece, Standing, Step, Upload, UploadAnswer, UploadEffect,
-    UploadRequest,
+    UploadRequest, work_of_beginning,
 };

@@ -21,6 +21,13 @@ pub struct MediaWork {
     pub reads: u32,
     /// Requests to the upload's object.
     pub requests: u32,
+    /// Rows that it writes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rows: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl<S: Sql> Mailbox<S> {

@@ -23,6 +23,7 @@ use estafette_protocol::{MediaId, Millis, limits};
 
 pub use call::{Begun, Finish, Fragment, Part, Piece, Standing, Step, UploadAnswer, UploadRequest};
 
+use crate::media::MediaWork;
 use crate::sql::{Sql, StorageError};
 use state::State;
 
@@ -43,6 +44,13 @@ pub enum UploadEffect {
     },
     /// Delete all that is stored, and the alarm. Nothing follows.
     Forget,
+}
+
+/// What it takes to begin an upload: a call, a table of one row, the alarm; and R2's answer to it, if the
+/// file has parts.
+pub fn work_of_beginning(length: u64) -> MediaWork {
+    let writes = u32::from(length > limits::MEDIA_PART_BYTES);
+    MediaWork { writes, reads: 0, requests: 1, rows: 4 }
 }
 
 /// The state machine of one upload. As with a mailbox, an `Err` of any method means that the database

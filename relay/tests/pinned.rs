@@ -22,7 +22,7 @@ use support::*;
 const DEVICE: DeviceId = DeviceId(0x0102_0304_0506_0708);
 const STREAM: u64 = 0x1112_1314_1516_1718;
 const MEDIA: MediaId = MediaId(0x2122_2324_2526_2728_292a_2b2c_2d2e_2f30);
-const WORK: MediaWork = MediaWork { writes: 1, reads: 2, requests: 3 };
+const WORK: MediaWork = MediaWork { writes: 1, reads: 2, requests: 3, rows: 0 };
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -107,6 +107,7 @@ fn what_the_front_worker_asks_of_an_account() {
         AccountRequest::Upload { device, media: MEDIA, bytes: 5, open_until: Some(6), work: WORK },
         AccountRequest::Media { device, work: WORK },
         AccountRequest::UploadEnded { media: MEDIA },
+        AccountRequest::Media { device, work: MediaWork { rows: 4, ..WORK } },
         AccountRequest::Subscription { device },
         AccountRequest::Subscribe { device, subscription: subscription(1) },
         AccountRequest::Unsubscribe { device },
@@ -476,6 +477,7 @@ const ACCOUNT_REQUESTS: &[&str] = &[
     "a16675706c6f6164a566646576696365480102030405060708656d65646961502122232425262728292a2b2c2d2e2f30656279746573056a6f70656e5f756e74696c0664776f726ba366777269746573016572656164730268726571756573747303",
     "a1656d65646961a26664657669636548010203040506070864776f726ba366777269746573016572656164730268726571756573747303",
     "a16c75706c6f61645f656e646564a1656d65646961502122232425262728292a2b2c2d2e2f30",
+    "a1656d65646961a26664657669636548010203040506070864776f726ba46677726974657301657265616473026872657175657374730364726f777304",
     "a16c737562736372697074696f6ea166646576696365480102030405060708",
     "a169737562736372696265a2666465766963654801020304050607086c737562736372697074696f6ea268656e64706f696e747668747470733a2f2f707573682e6578616d706c652f31646b657973a266703235366468656b65792031646175746866736563726574",
     "a16b756e737562736372696265a166646576696365480102030405060708",

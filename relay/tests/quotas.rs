@@ -9,7 +9,7 @@ use support::*;
 
 const DAY: Millis = 24 * 60 * 60 * 1000;
 const MIB: u64 = 1024 * 1024;
-const ONE_WRITE: MediaWork = MediaWork { writes: 1, reads: 0, requests: 0 };
+const ONE_WRITE: MediaWork = MediaWork { writes: 1, reads: 0, requests: 0, rows: 0 };
 
 fn upload(media: u128, bytes: u64, open_until: Option<Millis>) -> AccountRequest {
     let (device, media) = (DeviceId(1), MediaId(media));
@@ -101,13 +101,13 @@ fn sixteen_uploads_may_be_unfinished() {
 fn what_files_cost_is_charged_and_bounded() {
     let mut world = World::with(&[ALICE]);
     let before = world.usage(ALICE);
-    let work = MediaWork { writes: 3, reads: 2, requests: 4 };
+    let work = MediaWork { writes: 3, reads: 2, requests: 4, rows: 5 };
     let media = AccountRequest::Media { device: DeviceId(1), work };
     assert_eq!(world.account(ALICE, media.clone()), AccountAnswer::Granted);
     let after = world.usage(ALICE);
     assert_eq!((after.media_writes, after.media_reads), (3, 2));
-    // Two calls of the account, and the prices of R2.
-    assert_eq!(after.spent - before.spent, 2 * 150 + 3 * 4500 + 2 * 360 + 4 * 150);
+    // Two calls of the account, and the prices of R2, calls and rows.
+    assert_eq!(after.spent - before.spent, 2 * 150 + 3 * 4500 + 2 * 360 + 4 * 150 + 5 * 1000);
 
     world.config.daily_budget = after.spent + 30_000;
     world.restarts(ALICE);
@@ -115,7 +115,7 @@ fn what_files_cost_is_charged_and_bounded() {
         let answer = world.account(ALICE, media.clone());
         answer == AccountAnswer::Granted
     });
-    // Each is 14,970. The restart forgot at most 1/256 of the budget that was, 78,125.
+    // Each is 19,970. The restart forgot at most 1/256 of the budget that was, 78,125.
     let granted = granted.count();
     assert!((2..=8).contains(&granted), "{granted}");
     let over = refused(ErrorCode::BudgetExhausted, DAY - world.now % DAY);

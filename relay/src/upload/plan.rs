@@ -39,6 +39,9 @@ pub(super) fn plan(state: &State, bytes: u64) -> Begun {
         writes: steps.len() as u32 + u32::from(finishes),
         reads: if joins { state.fragments.len() as u32 } else { 0 },
         requests: 1 + steps.len() as u32 + u32::from(finishes),
+        // One for each commit, and one to count an attempt at a part.
+        rows: steps.len() as u32
+            + u32::from(steps.iter().any(|step| matches!(step, Step::Part { .. }))),
     };
     Begun { multipart: state.multipart.clone(), fragments: state.fragments.clone(), steps, work }
 }

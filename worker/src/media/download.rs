@@ -143,8 +143,11 @@ impl Front {
         file.filter(kept).ok_or_else(|| ErrorCode::NotFound.into())
     }
 
-    /// Charges the account now and then for what it fetched.
-    async fn count_read(&self, Identity { account, device }: Identity) -> Result<(), Failure> {
+    /// Charges the account now and then for what it fetched, or looked at.
+    pub(super) async fn count_read(
+        &self,
+        Identity { account, device }: Identity,
+    ) -> Result<(), Failure> {
         let reads = note_reads(account, 1);
         if reads >= COUNTED_MAX {
             READS.with_borrow_mut(|all| all.retain(|(counted, _)| *counted != account));

@@ -1,7 +1,9 @@
 //! tus 1.0: creation, its look and its end. What `PATCH` brings is in `patch`.
 
 use estafette_protocol::{ErrorCode, MediaId, limits};
-use estafette_relay::{AccountRequest, Finish, MediaWork, Standing, UploadAnswer, UploadRequest};
+use estafette_relay::{
+    AccountRequest, Finish, MediaWork, Standing, UploadAnswer, UploadRequest, work_of_beginning,
+};
 use wasm_bindgen::{JsCast, JsValue};
 use worker::Response;
 use worker::js_sys::{Date, Uint8Array};
@@ -166,12 +168,18 @@ impl Front {
         let length = u64::from(name.length);
         let in_parts = length > limits::MEDIA_PART_BYTES;
         let expires_at = self.now + self.setup.upload_life;
-        let work = MediaWork { writes: u32::from(in_parts), reads: 0, requests: 1 };
+        let work = work_of_beginning(length);
         self.charge_upload(identity, name, Some(expires_at), work).await?;
         let key = file_key(name.media);
         let multipart = if in_parts {
             let begun = super::store::answered("create", self.store.begin(&key, metadata.clone()));
-            begun.await.map_err(store_failed)?.as_string()
+            match begun.await {
+                Ok(name) => name.as_string(),
+                Err(error) => {
+                    self.leave_place(opened).await;
+                    return Err(store_failed(error));
+                }
+            }
         } else {
             None
         };
@@ -202,6 +210,7 @@ impl Front {
     }
 
     async fn look(&self, opened: Opened) -> Result<Response, Failure> {
+        self.count_read(opened.identity).await?;
         let length = u64::from(opened.name.length);
         let key = file_key(opened.name.media);
         let file = self.store.look(&key).await.map_err(store_failed)?;
