@@ -6,7 +6,7 @@
 // that the Worker sends, a line of JSON each.
 
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { createECDH, randomBytes } from "node:crypto";
 import { createInterface } from "node:readline";
 import { Encoder } from "cbor-x";
 import * as cborg from "cborg";
@@ -301,6 +301,28 @@ async function requests(user) {
   console.log("HTTP is as openapi.json says");
 }
 
+async function pushes({ token }) {
+  const { public_key } = await call("GET", "/v1/push", { token });
+  assert.equal(Buffer.from(public_key, "base64url").length, 65);
+  const keys = {
+    p256dh: createECDH("prime256v1").generateKeys("base64url"),
+    auth: randomBytes(16).toString("base64url"),
+  };
+  const subscription = { endpoint: "https://push.example.org/a", keys };
+  const put = (code, body, status) => refused(code, "PUT", "/v1/push", { token, body, status });
+  await put("malformed", { endpoint: subscription.endpoint }, 400);
+  await put("malformed", { ...subscription, keys: { ...keys, auth: "" } }, 400);
+  await put("unknown_push_service", { ...subscription, endpoint: "https://example.org/a" }, 403);
+  await put("too_large", { ...subscription, endpoint: `${subscription.endpoint}${"a".repeat(2048)}` }, 413);
+  await refused("token_missing", "PUT", "/v1/push", { body: subscription, status: 401 });
+  const body = { ...subscription, expirationTime: null };
+  await call("PUT", "/v1/push", { token, body, status: 204 });
+  assert.deepEqual(await call("GET", "/v1/push", { token }), { public_key, subscription });
+  await call("DELETE", "/v1/push", { token, status: 204 });
+  assert.deepEqual(await call("GET", "/v1/push", { token }), { public_key });
+  console.log("subscriptions come and go");
+}
+
 // One file and its refusals, by every operation; tus.mjs has the rest.
 async function files(user, other) {
   const { token } = user;
@@ -368,6 +390,7 @@ const alice = await register("+33612345678");
 const bob = await register("+4915112345678");
 await tokens(alice);
 await requests(alice);
+await pushes(alice);
 await files(alice, bob);
 await conversation("ws, JSON", "browser's, cborg", alice, bob);
 await conversation("ws, cbor-x", "browser's, JSON", alice, bob);

@@ -19,7 +19,7 @@ fn others_register_and_converse() {
     })
     .unwrap();
     let key = "a key of 32 bytes or more, for tests alone";
-    let options = Options::new().sms(&gateway).var("TOKEN_KEY", key);
+    let options = Options::new().sms(&gateway).push("push.example.org").var("TOKEN_KEY", key);
     let runtime = Runtime::start(options).unwrap();
 
     let mut client = script("live")
