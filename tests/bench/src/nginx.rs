@@ -13,15 +13,14 @@ use anyhow::{Context, bail};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::measure::Measurement;
 use crate::media::{self, Host, Route};
-use crate::process::Process;
+use crate::process::{Process, end};
 use crate::workload::Workload;
 
 const START_TIME_MAX: Duration = Duration::from_secs(20);
-const STOP_TIME_MAX: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(10);
 
 const INSTALL: &str = "nginx is not installed here. On Debian and Ubuntu: `sudo apt-get install \
@@ -95,15 +94,8 @@ impl Nginx {
     }
 
     /// Ends it.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
-        drop(self.child.stdin.take());
-        if timeout(STOP_TIME_MAX, self.child.wait()).await.is_err() {
-            self.child.kill().await?;
-        }
-        if self.directory.path().exists() {
-            self.directory.close()?;
-        }
-        Ok(())
+    pub async fn stop(self) -> anyhow::Result<()> {
+        end(self.child, self.directory).await
     }
 }
 

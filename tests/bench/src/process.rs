@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tempfile::TempDir;
+use tokio::process::Child;
+use tokio::time::timeout;
 
+const STOP_TIME_MAX: Duration = Duration::from_secs(20);
 const SETTLE_STEP: Duration = Duration::from_millis(100);
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -23,6 +27,18 @@ pub fn raise_file_limit() -> anyhow::Result<()> {
         "a process may open too few files here (`ulimit -Hn`): {FILES_MIN} are needed"
     );
     setrlimit(Resource::Nofile, Rlimit { current: Some(FILES_MIN), maximum: limit.maximum })?;
+    Ok(())
+}
+
+/// Ends a server that goes when its standard input closes, and removes its directory.
+pub(crate) async fn end(mut child: Child, directory: TempDir) -> anyhow::Result<()> {
+    drop(child.stdin.take());
+    if timeout(STOP_TIME_MAX, child.wait()).await.is_err() {
+        child.kill().await?;
+    }
+    if directory.path().exists() {
+        directory.close()?;
+    }
     Ok(())
 }
 

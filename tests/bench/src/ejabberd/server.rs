@@ -21,11 +21,10 @@ use tokio::time::timeout;
 use super::Options;
 use super::client::Reach;
 use super::stanza::Bodies;
-use crate::process::{Process, raise_file_limit};
+use crate::process::{Process, end, raise_file_limit};
 use crate::texts::Texts;
 
 const START_TIME_MAX: Duration = Duration::from_secs(120);
-const STOP_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A line that says that everything is set up; ejabberd's own log shares the stream.
 const READY: &str = "bench-ready";
@@ -88,15 +87,8 @@ impl Ejabberd {
     }
 
     /// Ends it.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
-        drop(self.child.stdin.take());
-        if timeout(STOP_TIME_MAX, self.child.wait()).await.is_err() {
-            self.child.kill().await?;
-        }
-        if self.directory.path().exists() {
-            self.directory.close()?;
-        }
-        Ok(())
+    pub async fn stop(self) -> anyhow::Result<()> {
+        end(self.child, self.directory).await
     }
 }
 

@@ -77,6 +77,17 @@ async fn a_flood_of_batches_ends_the_socket() {
     from_alice.until_sent(&[stream.id(1)]).await.unwrap();
 }
 
+/// How long a message takes from one to the other.
+async fn takes(message: ClientFrame, from: &mut Wire, to: &mut Wire) -> Duration {
+    let began = Instant::now();
+    from.say(&[message]).await.unwrap();
+    let ServerFrame::Deliver(deliver) = to.hear().await.unwrap() else { panic!() };
+    let took = began.elapsed();
+    to.ack(&[deliver.id]).await.unwrap();
+    from.until_sent(&[deliver.id]).await.unwrap();
+    took
+}
+
 #[tokio::test]
 async fn a_flood_of_sockets_is_refused_before_the_object_is_woken() {
     const LIMIT: u32 = 5;
@@ -131,12 +142,8 @@ async fn a_device_that_does_not_read_costs_little_and_harms_nobody() {
         let ids: Vec<_> = numbers.clone().map(|number| stream.id(number)).collect();
         from_alice.say(&stream.messages(numbers, &vec![b'x'; BODY])).await.unwrap();
         from_alice.until_sent(&ids).await.unwrap();
-        let began = Instant::now();
-        from_alice.say(&[aside.message(batch + 1, "hello")]).await.unwrap();
-        let ServerFrame::Deliver(deliver) = to_carol.hear().await.unwrap() else { panic!() };
-        slowest = slowest.max(began.elapsed());
-        to_carol.ack(&[deliver.id]).await.unwrap();
-        from_alice.until_sent(&[deliver.id]).await.unwrap();
+        let hello = aside.message(batch + 1, "hello");
+        slowest = slowest.max(takes(hello, &mut from_alice, &mut to_carol).await);
         peak = peak.max(stage.runtime.rss_bytes().unwrap());
     }
     let grown = (peak - before) / MIB;
@@ -155,12 +162,8 @@ async fn a_device_that_does_not_read_costs_little_and_harms_nobody() {
     let (mut number, mut slowest) = (BATCHES, Duration::ZERO);
     while !flood.is_finished() {
         number += 1;
-        let began = Instant::now();
-        from_alice.say(&[aside.message(number, "hello")]).await.unwrap();
-        let ServerFrame::Deliver(deliver) = to_carol.hear().await.unwrap() else { panic!() };
-        slowest = slowest.max(began.elapsed());
-        to_carol.ack(&[deliver.id]).await.unwrap();
-        from_alice.until_sent(&[deliver.id]).await.unwrap();
+        let hello = aside.message(number, "hello");
+        slowest = slowest.max(takes(hello, &mut from_alice, &mut to_carol).await);
         peak = peak.max(stage.runtime.rss_bytes().unwrap());
     }
     let grown = (peak - before) / MIB;
