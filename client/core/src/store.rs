@@ -19,6 +19,8 @@ mod uploads;
 
 use core::fmt;
 use std::path::Path;
+#[cfg(not(target_family = "wasm"))]
+use std::sync::Once;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -65,6 +67,7 @@ pub struct Store {
 impl Store {
     /// Opens the store in a file, and makes it where there is none. The directory must exist.
     pub fn open(path: &Path, key: &StoreKey) -> Result<Self, StoreError> {
+        set_up();
         let connection = Connection::open(path)?;
         // SQLCipher would write to the standard error; what it finds is in the error returned.
         connection.execute_batch("PRAGMA cipher_log_level = NONE")?;
@@ -74,6 +77,7 @@ impl Store {
 
     /// A fresh store that is gone when it is dropped, and not encrypted.
     pub fn in_memory() -> Result<Self, StoreError> {
+        set_up();
         Self::on(Connection::open_in_memory()?)
     }
 
@@ -131,6 +135,24 @@ impl Store {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
         outcome
+    }
+}
+
+/// Sets up the libraries in C, before their first use.
+///
+/// SQLCipher's own start is not safe against a second thread's: one of two that open their first store
+/// at once may fail. And OpenSSL by itself frees at the end of the process what threads that end at the
+/// same time still free, which crashes one run in some hundreds; set up like this, it leaves that to the
+/// system.
+fn set_up() {
+    #[cfg(not(target_family = "wasm"))]
+    {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            openssl_sys::init();
+            // If this fails, so does what follows, and says why.
+            drop(Connection::open_in_memory());
+        });
     }
 }
 

@@ -9,11 +9,16 @@ mod place;
 mod text;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 
 use crate::args::Args;
 use crate::output::Output;
+
+/// How long to wait for threads that are about to end, for instance one that closes the store. One that
+/// reads the terminal does not end by itself, and is left behind.
+const GOODBYE: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -23,8 +28,7 @@ fn main() -> ExitCode {
     let done = match runtime {
         Ok(runtime) => {
             let done = runtime.block_on(command::run(args, &output));
-            // A read of the terminal may still be under way, and nothing waits for it.
-            runtime.shutdown_background();
+            runtime.shutdown_timeout(GOODBYE);
             done
         }
         Err(error) => Err(failure::Failure::from(error)),
