@@ -99,6 +99,12 @@ codes! {
     WrongCode = "wrong_code", 403, Caller;
     /// There is no code to compare with: too old, used, tried too often, or never asked for.
     CodeExpired = "code_expired", 403, Caller;
+    /// The code that links a device is no good any more, was used, or was never given out.
+    LinkExpired = "link_expired", 403, Caller;
+    /// Only the account's primary device may do that to another.
+    NotPrimary = "not_primary", 403, Caller;
+    /// The account has as many devices as it may.
+    TooManyDevices = "too_many_devices", 409, Caller;
     /// Nobody is registered at that number.
     Unregistered = "unregistered", 404, Caller;
     /// An earlier message of the stream was not taken: send again from the first that is unsettled.

@@ -141,6 +141,10 @@ pub struct Deliver {
     /// As in [`Send`].
     #[serde(default, deserialize_with = "shape::after", skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
+    /// Where it is a copy of what another device of this account sent: to whom. `from` is this
+    /// account then, and `at` when the recipient's mailbox took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<PhoneNumber>,
 }
 
 /// Server to device: what became of messages that this account sent. Answered by [`Ack`].
@@ -157,6 +161,77 @@ pub struct Receipted {
     pub mark: Mark,
     /// When.
     pub at: Millis,
+    /// Where another device of this account made it: who sent the messages. `from` is this account
+    /// then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<PhoneNumber>,
+}
+
+/// Device to server: whether its user is there, and whose presence is to be told. The latest stands, for
+/// as long as the socket is open. Answered by a [`Seen`] for each account that is watched.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Presence {
+    /// Whether the user is there.
+    pub available: bool,
+    /// The accounts whose chats are open, at most [`crate::limits::WATCHED_MAX`].
+    #[serde(default, deserialize_with = "shape::list", skip_serializing_if = "Vec::is_empty")]
+    pub watch: Vec<PhoneNumber>,
+}
+
+/// Server to device: whether somebody is there, as far as this account may know. Said when a watch
+/// begins, and whenever it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The account that is watched.
+    pub from: PhoneNumber,
+    /// Whether they are there. Of who hides it, it is not.
+    pub available: bool,
+    /// When they were last there. Absent while they are, and where it is hidden.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Millis>,
+}
+
+/// What somebody does in a chat, just now (XEP-0085, and the recording of a voice message).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activity {
+    /// They type.
+    Composing,
+    /// They record.
+    Recording,
+    /// Neither any more.
+    Paused,
+}
+
+impl<'de> Deserialize<'de> for Activity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        shape::name(deserializer, |text| match text {
+            "composing" => Some(Self::Composing),
+            "recording" => Some(Self::Recording),
+            "paused" => Some(Self::Paused),
+            _ => None,
+        })
+    }
+}
+
+/// Device to server: what its user does in the chat with this account. Forwarded to devices that are
+/// connected, at once or never. Said again every few seconds while it lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatState {
+    /// Whom it concerns.
+    pub to: PhoneNumber,
+    /// What.
+    pub state: Activity,
+}
+
+/// Server to device: what somebody does in their chat with this account. Over
+/// [`crate::limits::CHAT_STATE_LIFE`] after it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doing {
+    /// Who.
+    pub from: PhoneNumber,
+    /// What.
+    pub state: Activity,
 }
 
 /// Server to device: the socket is about to be closed by the server.
@@ -268,6 +343,10 @@ frames! {
         Ack(Ack) = "ack",
         /// Messages were read or played.
         Receipt(Receipt) = "receipt",
+        /// The user is there, or not; chats are open.
+        Presence(Presence) = "presence",
+        /// The user types or records.
+        ChatState(ChatState) = "chat_state",
     }
 }
 
@@ -284,6 +363,10 @@ frames! {
         Deliver(Deliver) = "deliver",
         /// What became of messages.
         Receipt(Receipted) = "receipt",
+        /// Somebody is there, or not.
+        Presence(Seen) = "presence",
+        /// Somebody types or records.
+        ChatState(Doing) = "chat_state",
         /// All that waited when the socket opened has been sent.
         Drained(Drained) = "drained",
         /// The server closes the socket.

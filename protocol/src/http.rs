@@ -68,6 +68,57 @@ pub struct Device {
     pub connected: bool,
     /// Whether it is the one that asks.
     pub current: bool,
+    /// Whether it is the account's primary device: the one that was registered, which may rename and
+    /// remove the others.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub primary: bool,
+    /// The day on which it last connected, as its midnight UTC. Absent where it has not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<Millis>,
+}
+
+/// `PATCH /v1/devices/{id}`: gives a device another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceName {
+    /// At most [`crate::limits::DEVICE_NAME_BYTES_MAX`] bytes.
+    pub name: String,
+}
+
+/// The answer to `POST /v1/links`: a code by which a device of an account can make the one that asks
+/// another device of the account.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// What the approving device is shown: 40 hexadecimal digits.
+    pub link: String,
+    /// What the new device alone knows, to collect its token: 64 hexadecimal digits.
+    pub secret: String,
+    /// When the code is no longer good.
+    pub expires_at: Millis,
+}
+
+/// Shows nothing: the secret collects a token.
+impl core::fmt::Debug for Link {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
+}
+
+/// `POST /v1/devices`: makes the device that shows a code another device of the account that asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkRequest {
+    /// The code, as [`Link::link`] has it.
+    pub link: String,
+    /// What people call the new device, at most [`crate::limits::DEVICE_NAME_BYTES_MAX`] bytes.
+    pub name: String,
+    /// The new device's Ed25519 public key: 32 bytes in base64.
+    pub identity_key: String,
+}
+
+/// The answer to [`LinkRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Linked {
+    /// The new device, as the server named it.
+    pub device: DeviceId,
 }
 
 /// `GET /v1/usage`: what the account's work has cost today, in billed units, since midnight UTC.

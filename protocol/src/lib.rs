@@ -24,8 +24,8 @@ pub use cbor::item_length;
 pub use codec::{Batch, BatchError, Decoded, Encoding, WireMessage};
 pub use error::{ErrorCode, Fault};
 pub use frame::{
-    Ack, ClientFrame, Deliver, Drained, ErrorFrame, Goaway, Hello, Mark, Receipt, Receipted,
-    Refused, Send, Sent, ServerFrame,
+    Ack, Activity, ChatState, ClientFrame, Deliver, Doing, Drained, ErrorFrame, Goaway, Hello,
+    Mark, Presence, Receipt, Receipted, Refused, Seen, Send, Sent, ServerFrame,
 };
 pub use id::{DeviceId, IdError, MediaId, MessageId};
 pub use number::{NumberError, PhoneNumber};

@@ -26,6 +26,18 @@ pub const MESSAGE_LIFE: Millis = 30 * 24 * 60 * 60 * 1000;
 pub const HOLD: Millis = 1000;
 /// Devices of one account.
 pub const DEVICES_MAX: usize = 5;
+/// How long a linked device that does not connect stays one: 45 days.
+pub const LINKED_DEVICE_LIFE: Millis = 45 * 24 * 60 * 60 * 1000;
+/// How long the primary device that does not connect stays one: 180 days.
+pub const PRIMARY_DEVICE_LIFE: Millis = 180 * 24 * 60 * 60 * 1000;
+/// How long a code that links a device is good for: 2 minutes.
+pub const LINK_LIFE: Millis = 2 * 60 * 1000;
+/// Accounts whose presence one device watches.
+pub const WATCHED_MAX: usize = 8;
+/// Accounts that watch one account. More are told that nobody is there.
+pub const WATCHERS_MAX: usize = 256;
+/// How long what somebody does in a chat is shown, unless it is said again: 5 seconds.
+pub const CHAT_STATE_LIFE: Millis = 5 * 1000;
 /// The longest name of a device, in bytes of UTF-8.
 pub const DEVICE_NAME_BYTES_MAX: usize = 64;
 /// Sends of a device: this many at once. Configurable.

@@ -66,11 +66,19 @@ fn deliver(after: Option<u64>) -> ServerFrame {
         at: AT,
         body,
         after,
+        to: None,
     })
 }
 
 fn receipted(mark: Mark) -> ServerFrame {
-    ServerFrame::Receipt(Receipted { id: id(9), from: bob(), ids: vec![id(7)], mark, at: AT })
+    ServerFrame::Receipt(Receipted {
+        id: id(9),
+        from: bob(),
+        ids: vec![id(7)],
+        mark,
+        at: AT,
+        to: None,
+    })
 }
 
 fn client_batches() -> Vec<(&'static str, Vec<ClientFrame>)> {

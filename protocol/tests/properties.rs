@@ -78,11 +78,11 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
         }),
         (id(), number(), device(), time(), body(), after()).prop_map(
             |(id, from, device, at, body, after)| {
-                ServerFrame::Deliver(Deliver { id, from, device, at, body, after })
+                ServerFrame::Deliver(Deliver { id, from, device, at, body, after, to: None })
             }
         ),
         (id(), number(), ids(), mark(), time()).prop_map(|(id, from, ids, mark, at)| {
-            ServerFrame::Receipt(Receipted { id, from, ids, mark, at })
+            ServerFrame::Receipt(Receipted { id, from, ids, mark, at, to: None })
         }),
         Just(ServerFrame::Drained(Drained {})),
         (code(), retry())

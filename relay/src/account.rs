@@ -358,6 +358,8 @@ impl<S: Sql> Mailbox<S> {
             registered_at: device.registered_at,
             connected: self.socket_of(device.id).is_some(),
             current: device.id == current,
+            primary: device.slot == 0,
+            seen_at: None,
         });
         devices.collect()
     }

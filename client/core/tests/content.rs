@@ -161,7 +161,15 @@ fn what_a_later_version_says_is_left_alone() {
         };
         let body = Body(body.clone());
         let id = id(9, number);
-        phone.hears(vec![ServerFrame::Deliver(Deliver { id, from, device, at, body, after })]);
+        phone.hears(vec![ServerFrame::Deliver(Deliver {
+            id,
+            from,
+            device,
+            at,
+            body,
+            after,
+            to: None,
+        })]);
     }
     let phone = phone.crashes(2);
     let history = phone.client.history(number(BOB), 10).unwrap();

@@ -84,6 +84,7 @@ fn a_message_to_oneself_is_shown_once() {
             at: START,
             body: Body("buy milk".into()),
             after: None,
+            to: None,
         })
     };
     opens_chat(&mut phone, Some(ALICE));
@@ -259,6 +260,7 @@ fn a_gap_is_told_and_the_message_shown() {
         at: START,
         body: Body(b"no gap".to_vec()),
         after: Some(8),
+        to: None,
     });
     let mut phone = phone.crashes(2);
     phone.connects();
@@ -273,6 +275,7 @@ fn a_gap_is_told_and_the_message_shown() {
         at: START,
         body: Body(b"of another device".to_vec()),
         after: None,
+        to: None,
     });
     assert_eq!(gaps(&phone.hears(vec![other])), []);
 }

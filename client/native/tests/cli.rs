@@ -274,6 +274,7 @@ async fn listening_prints_each_message_once_whoever_received_it() {
             at,
             body: Body(body.to_vec()),
             after: None,
+            to: None,
         })
     };
     // The first comes while another command runs.

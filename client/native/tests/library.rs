@@ -57,6 +57,7 @@ fn deliver(stream: u64, numbers: std::ops::RangeInclusive<u64>) -> Vec<ServerFra
             at: now(),
             body: Body(format!("message {number}").into_bytes()),
             after: None,
+            to: None,
         })
     };
     numbers.map(frame).collect()

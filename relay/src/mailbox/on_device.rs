@@ -119,6 +119,7 @@ impl<S: Sql> Mailbox<S> {
                 self.put(socket, &fault(ErrorCode::TooMany));
             }
             Decoded::Frame(ClientFrame::Ack(ack)) => self.on_ack(now, socket, ack)?,
+            Decoded::Frame(ClientFrame::Presence(_) | ClientFrame::ChatState(_)) => {}
             Decoded::Malformed(Some(id)) => self.refuse(device, id, ErrorCode::Malformed.into()),
             Decoded::Malformed(None) => self.put(socket, &fault(ErrorCode::Malformed)),
             Decoded::Unknown => self.put(socket, &fault(ErrorCode::UnknownFrame)),

@@ -86,7 +86,8 @@ impl<S: Sql> Mailbox<S> {
             }
             PeerItem::Delivered { device, ids, at, stored } => {
                 let sent = ServerFrame::Sent(Sent { ids: ids.clone(), at });
-                let receipt = Receipted { id: self.mint(), from, ids, mark: Mark::Delivered, at };
+                let receipt =
+                    Receipted { id: self.mint(), from, ids, mark: Mark::Delivered, at, to: None };
                 let verdict = self.on_mark(receipt, None, stored, index, admitted);
                 // A device that is told `sent` does not ask again: only together with the receipt.
                 if verdict == Verdict::Stored && !stored {
@@ -95,7 +96,7 @@ impl<S: Sql> Mailbox<S> {
                 verdict
             }
             PeerItem::Receipt { id, device, ids, mark, at } => {
-                let receipt = Receipted { id, from, ids, mark, at };
+                let receipt = Receipted { id, from, ids, mark, at, to: None };
                 self.on_mark(receipt, Some(device), false, index, admitted)
             }
         }
@@ -146,7 +147,8 @@ impl<S: Sql> Mailbox<S> {
         }
         self.streams.take(key, id.number);
         let PeerMessage { body, after, .. } = message;
-        let frame = ServerFrame::Deliver(Deliver { id, from, device, at: now, body, after });
+        let frame =
+            ServerFrame::Deliver(Deliver { id, from, device, at: now, body, after, to: None });
         let (device, repeats, must_store) = (Some(device), None, false);
         admitted.push((index, Incoming { id, from, device, repeats, must_store, frame }));
         Verdict::Stored
@@ -377,7 +379,8 @@ impl<S: Sql> Mailbox<S> {
             return Ok(());
         }
         let id = self.mint();
-        let receipt = Receipted { id, from: peer, ids: delivered, mark: Mark::Delivered, at };
+        let receipt =
+            Receipted { id, from: peer, ids: delivered, mark: Mark::Delivered, at, to: None };
         let frame = ServerFrame::Receipt(receipt);
         let incoming =
             Incoming { id, from: peer, device: None, repeats: None, must_store: false, frame };

@@ -66,6 +66,7 @@ impl Batches {
                 ClientFrame::Send(send) => send.body.0.len(),
                 ClientFrame::Ack(ack) => ack.ids.len() * ID_BYTES,
                 ClientFrame::Receipt(receipt) => receipt.ids.len() * ID_BYTES,
+                ClientFrame::Presence(_) | ClientFrame::ChatState(_) => 0,
             };
         if !self.open.has_room(1, bytes) {
             let full = std::mem::replace(&mut self.open, BatchWriter::new(self.encoding));

@@ -96,6 +96,7 @@ impl Client {
             }
             ServerFrame::Refused(refused) => self.on_refused(now, refused)?,
             ServerFrame::Drained(_) => self.tell(Event::Drained),
+            ServerFrame::Presence(_) | ServerFrame::ChatState(_) => {}
             ServerFrame::Goaway(goaway) => self.on_goaway(now, goaway),
             ServerFrame::Error(error) => self.tell(Event::Error(error.code)),
         }

@@ -279,12 +279,13 @@ pub fn deliver(from: u64, stream: u64, message: u64, body: &str) -> ServerFrame 
         at: START,
         body: Body(body.into()),
         after: None,
+        to: None,
     })
 }
 
 pub fn receipt(of: MessageId, from: u64, ids: &[MessageId], mark: Mark) -> ServerFrame {
     let ids = ids.to_vec();
-    ServerFrame::Receipt(Receipted { id: of, from: number(from), ids, mark, at: START })
+    ServerFrame::Receipt(Receipted { id: of, from: number(from), ids, mark, at: START, to: None })
 }
 
 pub fn goaway(code: ErrorCode, retry_after: Option<Millis>) -> ServerFrame {
