@@ -9,11 +9,11 @@ use estafette_protocol::{DeviceId, ErrorCode, MediaId, Millis, PhoneNumber, limi
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Refusal};
-use crate::mailbox::{Device, Mailbox};
+use crate::mailbox::{Mailbox, NewDevice};
 use crate::media::MediaWork;
 use crate::peer::cbor;
 use crate::schema;
-use crate::sql::{Columns, Sql, StorageError, Value};
+use crate::sql::{Columns, Sql, StorageError};
 
 /// Codes for one number in a day: more would only cost its owner patience and the operator money.
 const CODES_A_DAY: u64 = 10;
@@ -40,6 +40,26 @@ pub enum AccountRequest {
         name: String,
         /// Its Ed25519 public key.
         identity_key: [u8; 32],
+    },
+    /// Make this device one more of the account's.
+    Link {
+        /// The device in the token, which approves.
+        device: DeviceId,
+        /// The new device, drawn at random by the front Worker.
+        target: DeviceId,
+        /// What people call it.
+        name: String,
+        /// Its Ed25519 public key.
+        identity_key: [u8; 32],
+    },
+    /// Give a device another name.
+    Rename {
+        /// The device in the token.
+        device: DeviceId,
+        /// The device to rename; it may be the same.
+        target: DeviceId,
+        /// What people call it from now on.
+        name: String,
     },
     /// List the devices.
     Devices {
@@ -162,6 +182,7 @@ impl<S: Sql> Mailbox<S> {
         request: AccountRequest,
     ) -> Result<(AccountAnswer, Vec<Effect>), StorageError> {
         self.ledger.request(now, true);
+        self.lapse(now)?;
         let answer = match request {
             AccountRequest::Code { hash } => self.on_code(now, hash)?,
             AccountRequest::Register { number, hash, device, name, identity_key } => {
@@ -170,7 +191,9 @@ impl<S: Sql> Mailbox<S> {
                     Err(refusal) => refusal.into(),
                 }
             }
-            AccountRequest::Devices { device }
+            AccountRequest::Link { device, .. }
+            | AccountRequest::Rename { device, .. }
+            | AccountRequest::Devices { device }
             | AccountRequest::Remove { device, .. }
             | AccountRequest::Renew { device }
             | AccountRequest::Usage { device }
@@ -184,7 +207,11 @@ impl<S: Sql> Mailbox<S> {
                 Refusal::from(ErrorCode::DeviceRemoved).into()
             }
             AccountRequest::Devices { device } => AccountAnswer::Devices(self.list(device)),
-            AccountRequest::Remove { target, .. } => self.remove(now, target)?,
+            AccountRequest::Link { target: id, name, identity_key, .. } => {
+                self.link(now, NewDevice { id, name, identity_key })?
+            }
+            AccountRequest::Rename { device, target, name } => self.rename(device, target, name)?,
+            AccountRequest::Remove { device, target } => self.remove(now, device, target)?,
             AccountRequest::Renew { .. } => AccountAnswer::Granted,
             AccountRequest::Usage { .. } => {
                 AccountAnswer::Usage(self.ledger.usage(now, self.config.daily_budget))
@@ -289,6 +316,7 @@ impl<S: Sql> Mailbox<S> {
         }
         self.queue.inherit(0, cursor);
         self.queue.remove_done();
+        let device = NewDevice { id: device, name, identity_key };
         self.sql.transaction(|| {
             // The count of codes stays for the day, the code itself is used up.
             self.sql.run("UPDATE code SET expires_at = 0", &[])?;
@@ -298,70 +326,12 @@ impl<S: Sql> Mailbox<S> {
                 "INSERT INTO account (id, number, registered_at) VALUES (1, ?, ?)
                  ON CONFLICT (id) DO NOTHING",
                 &[number.digits().into(), now.into()],
-            )?;
-            self.sql.run(
-                "INSERT INTO device (slot, device, name, identity_key, registered_at, cursor)
-                 VALUES (0, ?, ?, ?, ?, ?)",
-                &[
-                    device.to_bytes().to_vec().into(),
-                    Value::Text(name.clone()),
-                    identity_key.to_vec().into(),
-                    now.into(),
-                    cursor.into(),
-                ],
             )
         })?;
         self.account = Some(number);
-        self.devices.push(Device {
-            slot: 0,
-            id: device,
-            name,
-            registered_at: now,
-            cursor,
-            sends: Default::default(),
-            receipts: Default::default(),
-            push: None,
-        });
+        self.add_primary(now, cursor, device)?;
         self.record()?;
         Ok(AccountAnswer::Granted)
-    }
-
-    fn remove(&mut self, now: Millis, target: DeviceId) -> Result<AccountAnswer, StorageError> {
-        let Some(place) = self.devices.iter().position(|device| device.id == target) else {
-            return Ok(Refusal::from(ErrorCode::NotFound).into());
-        };
-        self.commit_held(now)?;
-        let device = self.devices.remove(place);
-        for statement in ["DELETE FROM device WHERE slot = ?", "DELETE FROM push WHERE slot = ?"] {
-            self.sql.run(statement, &[u64::from(device.slot).into()])?;
-        }
-        self.cut_off(&device);
-        // Without any device, what waits, waits for the next.
-        if !self.devices.is_empty() {
-            self.queue.remove_done();
-        }
-        self.record()?;
-        Ok(AccountAnswer::Granted)
-    }
-
-    fn cut_off(&mut self, device: &Device) {
-        if let Some(socket) = self.socket_of(device.id) {
-            self.dismiss(socket, ErrorCode::DeviceRemoved);
-        }
-        self.queue.forget_device(device.slot);
-    }
-
-    fn list(&self, current: DeviceId) -> Vec<DeviceInfo> {
-        let devices = self.devices.iter().map(|device| DeviceInfo {
-            id: device.id,
-            name: device.name.clone(),
-            registered_at: device.registered_at,
-            connected: self.socket_of(device.id).is_some(),
-            current: device.id == current,
-            primary: device.slot == 0,
-            seen_at: None,
-        });
-        devices.collect()
     }
 
     /// Nobody registered: what is left of a code goes, and the object with it.

@@ -36,8 +36,11 @@ pub(crate) struct StoredEntry {
     pub(crate) offset: u64,
     pub(crate) id: MessageId,
     pub(crate) from: PhoneNumber,
-    /// The device that sent it; none for a receipt.
+    /// The device that sent it; none for a receipt or a copy.
     pub(crate) device: Option<DeviceId>,
+    /// The slot of the device that made what this is a copy of, and that needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) except: Option<u8>,
 }
 
 /// Where the frame of an entry is.
@@ -47,7 +50,7 @@ pub(crate) enum Place {
     Held {
         frame: ServerFrame,
         until: Millis,
-        /// The device that repeats this receipt until it hears that it is safe.
+        /// The device that repeats this receipt, or what this is a copy of, until it hears that it is safe.
         repeats: Option<DeviceId>,
     },
     /// In the page at this position.
@@ -59,8 +62,10 @@ pub(crate) enum Place {
 pub(crate) struct Entry {
     pub(crate) id: MessageId,
     pub(crate) from: PhoneNumber,
-    /// The device that sent it; none for a receipt, of which nobody is told.
+    /// The device that sent it; none for a receipt or a copy, of which nobody is told.
     pub(crate) device: Option<DeviceId>,
+    /// As in [`StoredEntry`].
+    pub(crate) except: Option<u8>,
     pub(crate) waiting: Slots,
     /// The sender's mailbox is being told that a device has it.
     pub(crate) telling: bool,

@@ -7,6 +7,8 @@
 //! - what a step tells anyone, it has committed before: effects come after the writes;
 //! - nothing is armed while nothing is in flight.
 
+mod copies;
+mod devices;
 mod on_device;
 mod on_peer;
 mod on_push;
@@ -14,6 +16,8 @@ mod on_time;
 
 use std::collections::BTreeMap;
 
+use copies::Copies;
+pub(crate) use devices::NewDevice;
 use estafette_protocol::{
     DeviceId, ErrorCode, Goaway, MessageId, Millis, PhoneNumber, ServerFrame,
 };
@@ -26,7 +30,7 @@ use crate::lane::{Lane, LaneItem};
 use crate::ledger::Ledger;
 use crate::outgoing::Outgoing;
 use crate::push::Pusher;
-use crate::queue::Queue;
+use crate::queue::{Queue, Reach};
 use crate::schema;
 use crate::session::{Attachment, Session};
 use crate::sql::{Columns, Sql, StorageError};
@@ -41,6 +45,10 @@ pub(crate) struct Device {
     pub(crate) registered_at: Millis,
     /// Everything at or before it was acknowledged, and its senders told.
     pub(crate) cursor: Position,
+    /// Nothing at or before it is for this device.
+    pub(crate) since: Position,
+    /// The day on which it last connected, counted from 1970; 0: not yet, as far as is known.
+    pub(crate) seen_on: u64,
     pub(crate) sends: Bucket,
     pub(crate) receipts: Bucket,
     /// Where to push to it, if it has subscribed.
@@ -63,6 +71,9 @@ pub struct Mailbox<S> {
     pub(crate) lanes: BTreeMap<PhoneNumber, Lane>,
     pub(crate) ledger: Ledger,
     pub(crate) outgoing: Outgoing,
+    pub(crate) copies: Copies,
+    /// The day on which devices were last looked through for those that do not come any more.
+    pub(crate) lapsed_on: u64,
     pub(crate) effects: Vec<Effect>,
     seed: u64,
     minted: u64,
@@ -91,6 +102,8 @@ impl<S: Sql> Mailbox<S> {
             lanes: BTreeMap::new(),
             ledger: Ledger::default(),
             outgoing: Outgoing::default(),
+            copies: Copies::default(),
+            lapsed_on: 0,
             effects: Vec::new(),
             seed: wake.seed,
             minted: 0,
@@ -113,7 +126,8 @@ impl<S: Sql> Mailbox<S> {
             let number = PhoneNumber::from_digits(Columns::of(row).integer()?);
             self.account = Some(number.or(Err(StorageError::Row("the account's number")))?);
         }
-        let query = "SELECT slot, device, name, registered_at, cursor FROM device ORDER BY slot";
+        let query = "SELECT slot, device, name, registered_at, cursor, since, seen_on FROM device
+             ORDER BY slot";
         for row in self.sql.run(query, &[])? {
             let mut columns = Columns::of(row);
             self.devices.push(Device {
@@ -122,6 +136,8 @@ impl<S: Sql> Mailbox<S> {
                 name: columns.text()?,
                 registered_at: columns.integer()?,
                 cursor: columns.integer()?,
+                since: columns.integer()?,
+                seen_on: columns.integer()?,
                 sends: Bucket::default(),
                 receipts: Bucket::default(),
                 push: None,
@@ -131,9 +147,12 @@ impl<S: Sql> Mailbox<S> {
         let attachments: Vec<_> =
             sockets.iter().filter_map(|bytes| Attachment::decode(bytes)).collect();
         let beyond = attachments.iter().map(|attachment| attachment.sent_through).max();
-        let cursors: Vec<_> =
-            self.devices.iter().map(|device| (device.slot, device.cursor)).collect();
-        self.queue = Queue::load(&self.sql, &cursors, beyond.unwrap_or(0))?;
+        let reaches = self.devices.iter().map(|device| {
+            let Device { slot, cursor, since, .. } = *device;
+            Reach { slot, cursor, since }
+        });
+        let reaches: Vec<_> = reaches.collect();
+        self.queue = Queue::load(&self.sql, &reaches, beyond.unwrap_or(0))?;
         for entry in self.queue.entries() {
             if let Some(device) = entry.device {
                 self.streams.recall((entry.from, device, entry.id.stream), entry.id.number);

@@ -36,13 +36,25 @@ struct Page {
 pub(crate) struct Incoming {
     pub(crate) id: MessageId,
     pub(crate) from: PhoneNumber,
-    /// The device that sent the message; none for a receipt.
+    /// The device that sent the message; none for a receipt or a copy.
     pub(crate) device: Option<DeviceId>,
-    /// The device that made the receipt; none for a message.
+    /// The device that made the receipt, or what this is a copy of; none for a message.
     pub(crate) repeats: Option<DeviceId>,
+    /// The slot of that device, where this is a copy for the others.
+    pub(crate) except: Option<u8>,
     /// Whether it must be stored, because nobody asks for it again.
     pub(crate) must_store: bool,
     pub(crate) frame: ServerFrame,
+}
+
+/// How far a device is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach {
+    pub(crate) slot: u8,
+    /// Everything at or before it was acknowledged, and its senders told.
+    pub(crate) cursor: Position,
+    /// Nothing at or before it is for this device.
+    pub(crate) since: Position,
 }
 
 /// Frames of one page, or of a part of it, for a device.
@@ -65,11 +77,11 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Reads the index. `cursors` gives each device's slot and what it has acknowledged; `beyond`
-    /// is a position that no new item may reach.
+    /// Reads the index. `reaches` says how far each device is; `beyond` is a position that no new item
+    /// may reach.
     pub(crate) fn load<S: Sql>(
         sql: &S,
-        cursors: &[(u8, Position)],
+        reaches: &[Reach],
         beyond: Position,
     ) -> Result<Self, StorageError> {
         let mut queue = Self::default();
@@ -85,29 +97,30 @@ impl Queue {
             queue.pages.insert(position, page);
             queue.bytes += bytes;
             for stored in entries {
-                queue.recall(position, stored, cursors);
+                queue.recall(position, stored, reaches);
             }
         }
-        let acknowledged = cursors.iter().map(|&(_, cursor)| cursor).max().unwrap_or(0);
-        queue.last = queue.last.max(acknowledged).max(beyond);
+        let reached = reaches.iter().map(|reach| reach.cursor.max(reach.since)).max();
+        queue.last = queue.last.max(reached.unwrap_or(0)).max(beyond);
         Ok(queue)
     }
 
-    fn recall(&mut self, page: Position, stored: StoredEntry, cursors: &[(u8, Position)]) {
+    fn recall(&mut self, page: Position, stored: StoredEntry, reaches: &[Reach]) {
         let position = page + stored.offset;
         let mut waiting = Slots::default();
-        for &(slot, cursor) in cursors {
-            if cursor < position {
-                waiting.insert(slot);
+        for reach in reaches {
+            if reach.cursor.max(reach.since) < position && stored.except != Some(reach.slot) {
+                waiting.insert(reach.slot);
             }
         }
         // A cursor moves only past what the sender was told of.
-        let told = cursors.iter().any(|&(_, cursor)| cursor >= position);
+        let told = reaches.iter().any(|reach| reach.cursor >= position);
         self.last = self.last.max(position);
         let place = Place::Page(page);
-        let (id, from, device) = (stored.id, stored.from, stored.device);
-        let entry = Entry { id, from, device, waiting, telling: told, told, place };
-        if told && waiting.is_empty() {
+        let StoredEntry { id, from, device, except, .. } = stored;
+        let entry = Entry { id, from, device, except, waiting, telling: told, told, place };
+        // Without any device, what waits, waits for the next.
+        if waiting.is_empty() && (told || device.is_none() && !reaches.is_empty()) {
             if let Some(page) = self.pages.get_mut(&page) {
                 page.live = page.live.saturating_sub(1);
             }
@@ -140,6 +153,13 @@ impl Queue {
     /// Entries with this id, in order.
     pub(crate) fn positions_of(&self, id: MessageId) -> impl Iterator<Item = Position> + '_ {
         self.by_id.range((id, 0)..=(id, Position::MAX)).map(|&(_, position)| position)
+    }
+
+    /// Where the copy of what the device in this slot made under this id is, if it waits.
+    pub(crate) fn copy(&self, slot: u8, id: MessageId) -> Option<&Place> {
+        let entries = self.positions_of(id).filter_map(|position| self.entries.get(&position));
+        let mut copies = entries.filter(|entry| entry.except == Some(slot));
+        copies.next().map(|entry| &entry.place)
     }
 
     /// Whether anything stored waits for this device.
@@ -189,12 +209,18 @@ impl Queue {
                 id: incoming.id,
                 from: incoming.from,
                 device: incoming.device,
+                except: incoming.except,
                 waiting,
                 telling: false,
                 told: false,
                 place: Place::Held { frame: incoming.frame, until, repeats: incoming.repeats },
             },
         );
+    }
+
+    /// The position before the first that is held.
+    pub(crate) fn before_held(&self) -> Option<Position> {
+        self.held.first().map(|first| first - 1)
     }
 
     /// When the first held item is due to be committed.
@@ -236,11 +262,12 @@ impl Queue {
         waiting: Slots,
     ) -> Result<Vec<Position>, StorageError> {
         let mut frames = Vec::with_capacity(incoming.len());
-        for Incoming { id, from, device, frame, .. } in incoming {
+        for Incoming { id, from, device, except, frame, .. } in incoming {
             let position = self.new_position();
             self.by_id.insert((*id, position));
-            let (id, from, device, place) = (*id, *from, *device, Place::Page(position));
-            let entry = Entry { id, from, device, waiting, telling: false, told: false, place };
+            let (id, from, device, except) = (*id, *from, *device, *except);
+            let (telling, told, place) = (false, false, Place::Page(position));
+            let entry = Entry { id, from, device, except, waiting, telling, told, place };
             self.entries.insert(position, entry);
             frames.push((position, frame_to_cbor(frame)));
         }
@@ -265,8 +292,9 @@ impl Queue {
                 bytes.extend(frame);
                 if let Some(entry) = self.entries.get_mut(&position) {
                     entry.place = Place::Page(first);
-                    let (id, from, device) = (entry.id, entry.from, entry.device);
-                    stored.push(StoredEntry { offset: position - first, id, from, device });
+                    let Entry { id, from, device, except, .. } = *entry;
+                    let offset = position - first;
+                    stored.push(StoredEntry { offset, id, from, device, except });
                 }
             }
             let page = Page {
@@ -416,7 +444,9 @@ impl Queue {
     /// A device takes the place of earlier ones: what waits, waits for it.
     pub(crate) fn inherit(&mut self, slot: u8, after: Position) {
         for (_, entry) in self.entries.range_mut(after + 1..) {
-            entry.waiting.insert(slot);
+            if entry.except != Some(slot) {
+                entry.waiting.insert(slot);
+            }
         }
     }
 }
@@ -424,7 +454,11 @@ impl Queue {
 /// What an entry says of its frame.
 fn key(frame: &ServerFrame) -> Option<(MessageId, PhoneNumber, Option<DeviceId>)> {
     match frame {
-        ServerFrame::Deliver(deliver) => Some((deliver.id, deliver.from, Some(deliver.device))),
+        // A copy, like a receipt, is of no device.
+        ServerFrame::Deliver(deliver) => {
+            let device = Some(deliver.device).filter(|_| deliver.to.is_none());
+            Some((deliver.id, deliver.from, device))
+        }
         ServerFrame::Receipt(receipt) => Some((receipt.id, receipt.from, None)),
         _ => None,
     }

@@ -87,6 +87,12 @@ const MIGRATIONS: &[&[&str]] = &[
         ) STRICT",
         "ALTER TABLE ledger ADD COLUMN pushes INTEGER NOT NULL DEFAULT 0",
     ],
+    // Several devices: from which position on a device is given what comes, and the day on which it last
+    // connected, counted from 1970.
+    &[
+        "ALTER TABLE device ADD COLUMN since INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE device ADD COLUMN seen_on INTEGER NOT NULL DEFAULT 0",
+    ],
     #[cfg(feature = "rehearsal")]
     &["ALTER TABLE device ADD COLUMN rehearsed INTEGER NOT NULL DEFAULT 0"],
 ];

@@ -291,18 +291,22 @@ fn the_list_says_who_is_there() {
     let [Value::Integer(registered_at)] = registered_at[0][..] else { panic!() };
     world.connect(ALICE, 2);
     let answer = world.account(ALICE, AccountRequest::Devices { device: DeviceId(1) });
+    let linked_at = world.now;
+    let today = world.now / DAY * DAY;
     let device = |id, name: &str, registered_at, connected, current| http::Device {
         id: DeviceId(id),
         name: name.into(),
         registered_at,
         connected,
         current,
+        primary: id == 1,
+        seen_at: connected.then_some(today),
     };
     assert_eq!(
         answer,
         AccountAnswer::Devices(vec![
             device(1, "test", registered_at as Millis, false, true),
-            device(2, "linked", 0, true, false),
+            device(2, "linked", linked_at, true, false),
         ])
     );
     let renewed = world.account(ALICE, AccountRequest::Renew { device: DeviceId(2) });

@@ -127,6 +127,8 @@ fn what_an_account_answers() {
         registered_at: NOON,
         connected: true,
         current: false,
+        primary: false,
+        seen_at: None,
     };
     let usage = http::Usage {
         requests: 1,
@@ -405,7 +407,7 @@ fn a_database_of_version_1_wakes_and_loses_nothing() {
     assert_eq!(delivered(&world.hears(ALICE, alice)), ids(STREAM, [1]), "what was owed");
     assert_eq!(world.count(BOB, "owed"), 0);
 
-    let version = if cfg!(feature = "rehearsal") { 4 } else { 3 };
+    let version = if cfg!(feature = "rehearsal") { 5 } else { 4 };
     assert_eq!(world.query(BOB, "SELECT version FROM schema"), [[Value::Integer(version)]]);
     #[cfg(feature = "rehearsal")]
     assert_eq!(world.query(BOB, "SELECT rehearsed FROM device"), [[Value::Integer(0)]]);
@@ -528,7 +530,7 @@ const TABLES_1: &[&str] = &[
 const TABLES: &[&str] = &[
     "CREATE TABLE account ( id INTEGER PRIMARY KEY, number INTEGER NOT NULL, registered_at INTEGER NOT NULL ) STRICT",
     "CREATE TABLE code ( id INTEGER PRIMARY KEY, hash BLOB NOT NULL, expires_at INTEGER NOT NULL, tries INTEGER NOT NULL, sent INTEGER NOT NULL, first_sent_at INTEGER NOT NULL, last_sent_at INTEGER NOT NULL ) STRICT",
-    "CREATE TABLE device ( slot INTEGER PRIMARY KEY, device BLOB NOT NULL, name TEXT NOT NULL, identity_key BLOB NOT NULL, registered_at INTEGER NOT NULL, cursor INTEGER NOT NULL ) STRICT",
+    "CREATE TABLE device ( slot INTEGER PRIMARY KEY, device BLOB NOT NULL, name TEXT NOT NULL, identity_key BLOB NOT NULL, registered_at INTEGER NOT NULL, cursor INTEGER NOT NULL , since INTEGER NOT NULL DEFAULT 0, seen_on INTEGER NOT NULL DEFAULT 0) STRICT",
     "CREATE TABLE ledger ( id INTEGER PRIMARY KEY, day INTEGER NOT NULL, spent INTEGER NOT NULL, requests INTEGER NOT NULL, rows_written INTEGER NOT NULL, socket_messages INTEGER NOT NULL , media_writes INTEGER NOT NULL DEFAULT 0, media_reads INTEGER NOT NULL DEFAULT 0, uploaded_bytes INTEGER NOT NULL DEFAULT 0, pushes INTEGER NOT NULL DEFAULT 0) STRICT",
     "CREATE TABLE owed ( id INTEGER PRIMARY KEY, peer INTEGER NOT NULL, expires_at INTEGER NOT NULL, items BLOB NOT NULL ) STRICT",
     "CREATE TABLE page ( position INTEGER PRIMARY KEY, expires_at INTEGER NOT NULL, entries BLOB NOT NULL, frames BLOB NOT NULL ) STRICT",

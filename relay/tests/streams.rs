@@ -242,6 +242,8 @@ fn streams_of_other_devices_and_accounts_are_other_streams() {
     world.says(ALICE, first, &[send(BOB, 1, 1, false)]);
     world.says(ALICE, second, &burst(BOB, 1, 1..=2));
     world.says(CAROL, carol, &burst(BOB, 1, 1..=3));
+    // The copies are committed.
+    world.wait(1000);
     assert_eq!(sent(&world.hears(ALICE, first)), ids(1, [1]));
     assert_eq!(sent(&world.hears(ALICE, second)), ids(1, 1..=2));
     assert_eq!(sent(&world.hears(CAROL, carol)), ids(1, 1..=3));
@@ -271,8 +273,9 @@ fn streams_of_other_devices_and_accounts_are_other_streams() {
 #[test]
 fn equal_ids_in_one_page_do_not_eat_up_the_window() {
     let mut world = World::with(&[ALICE, BOB]);
-    world.config.send_burst = 300;
     world.link(ALICE, 2);
+    world.config.send_burst = 300;
+    world.restarts(ALICE);
     let (first, second) = (world.connect(ALICE, 1), world.connect(ALICE, 2));
     // All 256 leave in one call, and so come to lie in one page.
     world.calls_hang = true;

@@ -25,6 +25,7 @@ impl<S: Sql> Mailbox<S> {
     /// carries out the effects.
     pub fn on_connect(&mut self, now: Millis, connect: Connect) -> Result<Opened, StorageError> {
         self.ledger.request(now, true);
+        self.lapse(now)?;
         let known = self.account == Some(connect.account);
         let Some(slot) = self.device(connect.device).map(|device| device.slot).filter(|_| known)
         else {
@@ -43,6 +44,7 @@ impl<S: Sql> Mailbox<S> {
         {
             pusher.is_awake();
         }
+        self.touch(now, connect.device)?;
         let socket = self.new_socket();
         let session = Session {
             device: connect.device,
@@ -96,6 +98,7 @@ impl<S: Sql> Mailbox<S> {
     pub fn on_close(&mut self, now: Millis, socket: SocketId) -> Result<Vec<Effect>, StorageError> {
         if let Some(session) = self.sessions.remove(&socket) {
             self.commit_held(now)?;
+            self.copies.forget(session.device);
             self.wake_one(now, session.device)?;
         }
         self.finish(now)
@@ -165,8 +168,9 @@ impl<S: Sql> Mailbox<S> {
         if receipt.ids.len() > limits::IDS_MAX {
             return Err(ErrorCode::TooMany.into());
         }
-        // Only the server knows what was delivered.
-        if receipt.mark == Mark::Delivered || receipt.ids.is_empty() {
+        // Only the server knows what was delivered; and nobody tells oneself what one has read.
+        let to_oneself = self.account == Some(receipt.to);
+        if receipt.mark == Mark::Delivered || receipt.ids.is_empty() || to_oneself {
             return Err(ErrorCode::Malformed.into());
         }
         self.admit(now, device, receipt.to, |device| &mut device.receipts)
@@ -232,7 +236,7 @@ impl<S: Sql> Mailbox<S> {
                     }));
                 }
                 if complete {
-                    news.safe.extend(repeats.map(|device| (entry.from, device, id)));
+                    news.repeated(repeats, entry);
                     if held || entry.is_done() {
                         self.queue.remove(position);
                     }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use estafette_protocol::{
     Deliver, DeviceId, ErrorCode, Fault, Mark, MessageId, Millis, PhoneNumber, Receipted, Refused,
-    Sent, ServerFrame, limits,
+    ServerFrame, limits,
 };
 
 use super::Mailbox;
+use super::copies::Gathered;
 use crate::effect::{Effect, Refusal, SocketId};
-use crate::entry::{Place as EntryPlace, Position, Slots};
+use crate::entry::{Entry, Place as EntryPlace, Position, Slots};
 use crate::lane::{Concern, LaneItem};
 use crate::peer::{PeerAnswer, PeerItem, PeerMessage, PeerRequest, Verdict};
 use crate::queue::{Incoming, Queue};
@@ -33,7 +34,7 @@ fn is_final(verdict: Option<Verdict>) -> bool {
 }
 
 /// A message or receipt of a call that was admitted, by its place among the verdicts.
-type Admitted = Vec<(usize, Incoming)>;
+pub(crate) type Admitted = Vec<(usize, Incoming)>;
 
 impl<S: Sql> Mailbox<S> {
     /// Another mailbox calls. The answer goes back once the writes are committed.
@@ -48,6 +49,8 @@ impl<S: Sql> Mailbox<S> {
             let verdicts = vec![verdict; request.items.len()];
             return Ok((PeerAnswer { verdicts, at: now }, self.finish(now)?));
         }
+        self.lapse(now)?;
+        self.copy_before_news(now, &request)?;
         let mut verdicts = Vec::with_capacity(request.items.len());
         let mut admitted = Admitted::new();
         for item in request.items {
@@ -57,7 +60,7 @@ impl<S: Sql> Mailbox<S> {
         // What is stored and not admitted waits already.
         let stored = verdicts.iter().filter(|&&verdict| verdict == Verdict::Stored).count();
         let repeated = stored > admitted.len();
-        let verdict = self.admit_all(now, &mut admitted)?;
+        let verdict = self.admit_all(now, &mut admitted, self.slots())?;
         if repeated {
             self.wake_forgotten(now)?;
         }
@@ -81,17 +84,17 @@ impl<S: Sql> Mailbox<S> {
             PeerItem::Message(message) => self.on_peer_message(now, from, message, index, admitted),
             PeerItem::Stored { device, ids, at } => {
                 self.ledger.stored_elsewhere();
-                self.tell(device, &ServerFrame::Sent(Sent { ids, at }));
+                self.tell_sent(device, ids, at);
                 Verdict::Delivered
             }
             PeerItem::Delivered { device, ids, at, stored } => {
-                let sent = ServerFrame::Sent(Sent { ids: ids.clone(), at });
+                let sent = ids.clone();
                 let receipt =
                     Receipted { id: self.mint(), from, ids, mark: Mark::Delivered, at, to: None };
                 let verdict = self.on_mark(receipt, None, stored, index, admitted);
                 // A device that is told `sent` does not ask again: only together with the receipt.
                 if verdict == Verdict::Stored && !stored {
-                    self.tell(device, &sent);
+                    self.tell_sent(device, sent, at);
                 }
                 verdict
             }
@@ -110,12 +113,14 @@ impl<S: Sql> Mailbox<S> {
         index: usize,
         admitted: &mut Admitted,
     ) -> Verdict {
-        if self.is_full(admitted) {
+        if self.is_full(admitted.len()) {
             return refused(ErrorCode::MailboxFull);
         }
         let (id, from) = (receipt.id, receipt.from);
         let frame = ServerFrame::Receipt(receipt);
-        admitted.push((index, Incoming { id, from, device: None, repeats, must_store, frame }));
+        let (device, except) = (None, None);
+        let incoming = Incoming { id, from, device, repeats, except, must_store, frame };
+        admitted.push((index, incoming));
         Verdict::Stored
     }
 
@@ -142,15 +147,16 @@ impl<S: Sql> Mailbox<S> {
             }
             Place::Next => {}
         }
-        if self.is_full(admitted) {
+        if self.is_full(admitted.len()) {
             return refused(ErrorCode::MailboxFull);
         }
         self.streams.take(key, id.number);
         let PeerMessage { body, after, .. } = message;
         let frame =
             ServerFrame::Deliver(Deliver { id, from, device, at: now, body, after, to: None });
-        let (device, repeats, must_store) = (Some(device), None, false);
-        admitted.push((index, Incoming { id, from, device, repeats, must_store, frame }));
+        let (device, repeats, except, must_store) = (Some(device), None, None, false);
+        let incoming = Incoming { id, from, device, repeats, except, must_store, frame };
+        admitted.push((index, incoming));
         Verdict::Stored
     }
 
@@ -181,24 +187,31 @@ impl<S: Sql> Mailbox<S> {
         None
     }
 
-    fn is_full(&self, admitted: &Admitted) -> bool {
-        let messages = self.queue.len() + admitted.len() as u64;
+    /// Whether nothing more may come in, after so much that is about to.
+    pub(crate) fn is_full(&self, admitted: usize) -> bool {
+        let messages = self.queue.len() + admitted as u64;
         messages >= self.config.queue_messages_max
             || self.queue.bytes() >= self.config.queue_bytes_max
     }
 
-    /// Holds what came in when every device is connected and up to date, stores it otherwise.
-    fn admit_all(&mut self, now: Millis, admitted: &mut Admitted) -> Result<Verdict, StorageError> {
+    /// Holds what came in for these devices when each is connected and up to date, stores it otherwise.
+    pub(crate) fn admit_all(
+        &mut self,
+        now: Millis,
+        admitted: &mut Admitted,
+        devices: Slots,
+    ) -> Result<Verdict, StorageError> {
         if admitted.is_empty() {
             return Ok(Verdict::Stored);
         }
-        let devices = self.slots();
         let must_store = admitted.iter().any(|(_, incoming)| incoming.must_store);
-        if !must_store && self.can_hold(admitted.len()) {
+        if !must_store && self.can_hold(admitted.len(), devices) {
             for (_, incoming) in admitted.iter() {
                 for (&socket, session) in &mut self.sessions {
-                    self.outgoing.push(socket, session.encoding, &incoming.frame);
-                    session.unacknowledged += 1;
+                    if devices.contains(session.slot) {
+                        self.outgoing.push(socket, session.encoding, &incoming.frame);
+                        session.unacknowledged += 1;
+                    }
                 }
                 self.queue.hold(incoming.clone(), devices, now + self.config.hold);
             }
@@ -209,23 +222,26 @@ impl<S: Sql> Mailbox<S> {
         let incoming: Vec<_> = admitted.iter().map(|(_, incoming)| incoming.clone()).collect();
         let expires_at = now + self.config.message_life;
         let store = |queue: &mut Queue, sql: &S| queue.store(sql, expires_at, &incoming, devices);
-        // That its messages have arrived is news to the account that sent them.
-        let own = incoming.iter().all(|one| one.device.is_none() && one.repeats.is_none());
+        // That its messages have arrived is news to the account that sent them, and copies are its own.
+        let own = incoming
+            .iter()
+            .all(|one| one.device.is_none() && (one.repeats.is_none() || one.except.is_some()));
         let positions = match own {
             true => store(&mut self.queue, &self.sql)?,
             false => self.on_queue(store)?,
         };
         self.want_alarm(expires_at);
-        self.send_stored(last, &positions, &incoming)?;
+        self.send_stored(last, &positions, &incoming, devices)?;
         if incoming.iter().any(|one| one.device.is_some()) {
             self.wake_sleepers(now)?;
         }
         Ok(Verdict::Stored)
     }
 
-    fn can_hold(&self, more: usize) -> bool {
-        !self.devices.is_empty()
-            && self.devices.iter().all(|device| {
+    fn can_hold(&self, more: usize, devices: Slots) -> bool {
+        let mut wanted = self.devices.iter().filter(|device| devices.contains(device.slot));
+        !devices.is_empty()
+            && wanted.all(|device| {
                 let mut sessions = self.sessions.values();
                 sessions.find(|session| session.device == device.id).is_some_and(|session| {
                     session.drained
@@ -241,6 +257,7 @@ impl<S: Sql> Mailbox<S> {
         last: Position,
         positions: &[Position],
         incoming: &[Incoming],
+        devices: Slots,
     ) -> Result<(), StorageError> {
         let through = positions.last().copied().unwrap_or(last);
         let sockets: Vec<SocketId> = self.sessions.keys().copied().collect();
@@ -248,7 +265,7 @@ impl<S: Sql> Mailbox<S> {
             let Some(session) = self.sessions.get_mut(&socket) else { continue };
             let room = session.unacknowledged + incoming.len() <= limits::UNACKNOWLEDGED_MAX;
             let behind = self.queue.waits_after(session.slot, session.sent_through, last);
-            if !session.drained || !room || behind {
+            if !devices.contains(session.slot) || !session.drained || !room || behind {
                 continue;
             }
             for Incoming { frame, .. } in incoming {
@@ -263,26 +280,27 @@ impl<S: Sql> Mailbox<S> {
 
     /// Commits everything that is held, and tells the senders.
     pub(crate) fn commit_held(&mut self, now: Millis) -> Result<(), StorageError> {
-        if self.queue.held_until().is_none() {
-            return Ok(());
-        }
+        let Some(before) = self.queue.before_held() else { return Ok(()) };
         let expires_at = now + self.config.message_life;
         let committed = self.on_queue(|queue, sql| queue.commit_held(sql, expires_at))?;
         self.want_alarm(expires_at);
         let through = self.queue.last();
         let sockets: Vec<SocketId> = self.sessions.keys().copied().collect();
         for socket in sockets {
-            if let Some(session) = self.sessions.get_mut(&socket) {
+            let Some(session) = self.sessions.get_mut(&socket) else { continue };
+            // What is held is on the sockets of the devices that it is for. Of what was stored before,
+            // something may still wait for another device, whose copy this is.
+            if !self.queue.waits_after(session.slot, session.sent_through, before) {
                 session.sent_through = through;
+                self.remember(socket);
             }
-            self.remember(socket);
         }
         let all = self.slots();
         let mut news = News::default();
         for (position, repeats) in committed {
             let Some(entry) = self.queue.entry_mut(position) else { continue };
             let (peer, id) = (entry.from, entry.id);
-            news.safe.extend(repeats.map(|device| (peer, device, id)));
+            news.repeated(repeats, entry);
             let Some(device) = entry.device else { continue };
             news.safe.push((peer, device, id));
             if entry.waiting != all {
@@ -294,7 +312,7 @@ impl<S: Sql> Mailbox<S> {
         Ok(())
     }
 
-    fn slots(&self) -> Slots {
+    pub(crate) fn slots(&self) -> Slots {
         let mut slots = Slots::default();
         for device in &self.devices {
             slots.insert(device.slot);
@@ -305,6 +323,7 @@ impl<S: Sql> Mailbox<S> {
     /// Tells the mailboxes of those who sent them what became of messages and receipts: one item for
     /// each device and kind of news.
     pub(crate) fn spread(&mut self, now: Millis, news: News) {
+        self.copied(news.copied);
         let mut safe: BTreeMap<_, Vec<MessageId>> = BTreeMap::new();
         for (peer, device, id) in news.safe {
             safe.entry((peer, device)).or_default().push(id);
@@ -339,11 +358,13 @@ impl<S: Sql> Mailbox<S> {
         let mut replies = Replies::default();
         let verdicts = answer.map(|answer| answer.verdicts);
         let mut stored = false;
+        let mut copies = Gathered::new();
         for (index, LaneItem { item, concern }) in items.into_iter().enumerate() {
             let verdict = verdicts.as_ref().and_then(|verdicts| verdicts.get(index)).copied();
             match concern {
                 Concern::Device { device, id } => {
                     stored |= verdict == Some(Verdict::Stored);
+                    let verdict = self.gather(at, peer, &item, verdict, &mut copies);
                     replies.note(device, id, &item, verdict);
                 }
                 Concern::Told(positions) => self.on_told(now, peer, &item, &positions, verdict)?,
@@ -356,6 +377,7 @@ impl<S: Sql> Mailbox<S> {
         if stored {
             self.ledger.stored_elsewhere();
         }
+        self.admit_copies(now, copies)?;
         self.reply(now, at, peer, replies)?;
         self.record()?;
         self.finish(now)
@@ -370,7 +392,7 @@ impl<S: Sql> Mailbox<S> {
     ) -> Result<(), StorageError> {
         let Replies { sent, delivered, refused } = replies;
         for (device, ids) in sent {
-            self.tell(device, &ServerFrame::Sent(Sent { ids, at }));
+            self.tell_sent(device, ids, at);
         }
         for ((device, code), (ids, retry_after)) in refused {
             self.tell(device, &ServerFrame::Refused(Refused { ids, code, retry_after }));
@@ -382,9 +404,9 @@ impl<S: Sql> Mailbox<S> {
         let receipt =
             Receipted { id, from: peer, ids: delivered, mark: Mark::Delivered, at, to: None };
         let frame = ServerFrame::Receipt(receipt);
-        let incoming =
-            Incoming { id, from: peer, device: None, repeats: None, must_store: false, frame };
-        self.admit_all(now, &mut vec![(0, incoming)]).map(drop)
+        let (device, repeats, except, must_store) = (None, None, None, false);
+        let incoming = Incoming { id, from: peer, device, repeats, except, must_store, frame };
+        self.admit_all(now, &mut vec![(0, incoming)], self.slots()).map(drop)
     }
 
     /// The sender's mailbox was told that a device has its messages; or it couldn't be, and is owed
@@ -443,6 +465,19 @@ pub(crate) struct News {
     pub(crate) safe: Vec<(PhoneNumber, DeviceId, MessageId)>,
     /// Messages that a device has.
     pub(crate) delivered: Vec<Delivered>,
+    /// Copies that are stored, or with every device that needs them, by the device whose they are.
+    pub(crate) copied: Vec<(DeviceId, MessageId)>,
+}
+
+impl News {
+    /// What a device repeats need not be repeated any more.
+    pub(crate) fn repeated(&mut self, repeats: Option<DeviceId>, entry: &Entry) {
+        let Some(device) = repeats else { return };
+        match entry.except {
+            Some(_) => self.copied.push((device, entry.id)),
+            None => self.safe.push((entry.from, device, entry.id)),
+        }
+    }
 }
 
 /// A message that a device has.

@@ -251,16 +251,13 @@ impl World {
 
     /// One more device, as linking will add it.
     pub fn link(&mut self, account: u64, device: u64) {
-        let slot = self.count(account, "device");
-        let key = format!("x'{device:016x}'");
-        self.query(
-            account,
-            &format!(
-                "INSERT INTO device (slot, device, name, identity_key, registered_at, cursor)
-                 VALUES ({slot}, {key}, 'linked', zeroblob(32), 0, 0)"
-            ),
-        );
-        self.restarts(account);
+        let request = AccountRequest::Link {
+            device: DeviceId(1),
+            target: DeviceId(device),
+            name: "linked".into(),
+            identity_key: [0; 32],
+        };
+        assert_eq!(self.account(account, request), AccountAnswer::Granted);
     }
 
     pub fn connect(&mut self, account: u64, device: u64) -> SocketId {

@@ -1,0 +1,177 @@
+//! Copies: what one device of an account sends, and what it has read, its other devices are given too.
+//!
+//! Invariants:
+//! - a copy is made only of what the recipient's mailbox has taken, in the order in which the device
+//!   sent it;
+//! - a device is told `sent` only when, besides, the copy is stored or every other device has
+//!   acknowledged it. Until then it repeats what it sent, and the copy is made again if it was lost;
+//! - a copy is on its way before any news of what it is a copy of.
+//!
+//! A mailbox that is full takes no copies: a device that is long away must not keep its owner from
+//! sending.
+
+use std::collections::BTreeMap;
+
+use estafette_protocol::{
+    Deliver, DeviceId, ErrorCode, MessageId, Millis, PhoneNumber, Receipted, Sent, ServerFrame,
+};
+
+use super::Mailbox;
+use crate::entry::Place as EntryPlace;
+use crate::lane::{Concern, LaneItem};
+use crate::peer::{PeerItem, PeerRequest, Verdict};
+use crate::queue::Incoming;
+use crate::sql::{Sql, StorageError};
+use crate::stream::Place;
+
+/// What waits for a copy: the recipient's mailbox has it, and took it then.
+#[derive(Debug, Default)]
+pub(crate) struct Copies(BTreeMap<(DeviceId, MessageId), Millis>);
+
+impl Copies {
+    /// A device is gone. When it is back, it asks again.
+    pub(crate) fn forget(&mut self, device: DeviceId) {
+        self.0.retain(|&(known, _), _| known != device);
+    }
+}
+
+/// Copies that one step makes, by the device whose they are.
+pub(crate) type Gathered = BTreeMap<DeviceId, Vec<Incoming>>;
+
+impl<S: Sql> Mailbox<S> {
+    /// Makes the copy of an item that the peer's mailbox has taken, unless there is one. Returns what
+    /// its device is to be told.
+    pub(crate) fn gather(
+        &mut self,
+        at: Millis,
+        peer: PhoneNumber,
+        item: &PeerItem,
+        verdict: Option<Verdict>,
+        gathered: &mut Gathered,
+    ) -> Option<Verdict> {
+        let Some(own) = self.account.filter(|&own| own != peer && self.devices.len() > 1) else {
+            return verdict;
+        };
+        if !matches!(verdict, Some(Verdict::Stored | Verdict::Held | Verdict::Delivered)) {
+            return verdict;
+        }
+        let (device, id, to) = match item {
+            PeerItem::Message(message) => (message.device, message.id, Some(peer)),
+            PeerItem::Receipt { id, device, .. } => (*device, *id, Some(peer)),
+            _ => return verdict,
+        };
+        let Some(slot) = self.device(device).map(|device| device.slot) else { return verdict };
+        let twice = |known: &Vec<Incoming>| known.iter().any(|known| known.id == id);
+        let is_made =
+            self.queue.copy(slot, id).is_some() || gathered.get(&device).is_some_and(twice);
+        let frame = match item {
+            PeerItem::Message(message) => {
+                let key = (own, device, id.stream);
+                match self.streams.place(key, id.number, message.follows(), message.chained) {
+                    _ if is_made => return verdict,
+                    Place::Duplicate => return verdict,
+                    Place::OutOfOrder => {
+                        let code = ErrorCode::OutOfOrder;
+                        return Some(Verdict::Refused { code, retry_after: None });
+                    }
+                    Place::Next | Place::Forgotten => {}
+                }
+                if self.is_full(0) {
+                    return verdict;
+                }
+                self.streams.take(key, id.number);
+                let (body, after) = (message.body.clone(), message.after);
+                ServerFrame::Deliver(Deliver { id, from: own, device, at, body, after, to })
+            }
+            PeerItem::Receipt { ids, mark, .. } if !is_made && !self.is_full(0) => {
+                let (ids, mark) = (ids.clone(), *mark);
+                ServerFrame::Receipt(Receipted { id, from: own, ids, mark, at, to })
+            }
+            _ => return verdict,
+        };
+        gathered.entry(device).or_default().push(Incoming {
+            id,
+            from: own,
+            device: None,
+            repeats: Some(device),
+            except: Some(slot),
+            must_store: false,
+            frame,
+        });
+        verdict
+    }
+
+    /// Puts copies on their way to the devices that need them.
+    pub(crate) fn admit_copies(
+        &mut self,
+        now: Millis,
+        gathered: Gathered,
+    ) -> Result<(), StorageError> {
+        for (device, copies) in gathered {
+            let mut others = self.slots();
+            if let Some(device) = self.device(device) {
+                others.remove(device.slot);
+            }
+            let mut copies: Vec<_> = copies.into_iter().map(|copy| (0, copy)).collect();
+            self.admit_all(now, &mut copies, others)?;
+        }
+        Ok(())
+    }
+
+    /// News of items whose call was not answered yet comes in another call: their copies come first.
+    pub(crate) fn copy_before_news(
+        &mut self,
+        now: Millis,
+        request: &PeerRequest,
+    ) -> Result<(), StorageError> {
+        if self.devices.len() < 2 {
+            return Ok(());
+        }
+        let lane = self.lanes.get(&request.from).and_then(|lane| lane.under_way.as_ref());
+        let Some(under_way) = lane else { return Ok(()) };
+        let is_news_of = |concern: &Concern| {
+            let Concern::Device { device, id } = concern else { return false };
+            request.items.iter().any(|item| match item {
+                PeerItem::Stored { device: of, ids, .. }
+                | PeerItem::Delivered { device: of, ids, .. } => of == device && ids.contains(id),
+                _ => false,
+            })
+        };
+        let known: Vec<LaneItem> =
+            under_way.iter().filter(|item| is_news_of(&item.concern)).cloned().collect();
+        let mut gathered = Gathered::new();
+        for LaneItem { item, .. } in known {
+            self.gather(now, request.from, &item, Some(Verdict::Stored), &mut gathered);
+        }
+        self.admit_copies(now, gathered)
+    }
+
+    /// The other mailbox has these: their device is told, or waits for their copies.
+    pub(crate) fn tell_sent(&mut self, device: DeviceId, mut ids: Vec<MessageId>, at: Millis) {
+        if let Some(slot) = self.device(device).map(|device| device.slot) {
+            ids.retain(|&id| {
+                let held = matches!(self.queue.copy(slot, id), Some(EntryPlace::Held { .. }));
+                if held {
+                    self.copies.0.insert((device, id), at);
+                }
+                !held
+            });
+        }
+        if !ids.is_empty() {
+            self.tell(device, &ServerFrame::Sent(Sent { ids, at }));
+        }
+    }
+
+    /// The copies of these are stored, or with every device.
+    pub(crate) fn copied(&mut self, copied: Vec<(DeviceId, MessageId)>) {
+        let mut safe: BTreeMap<_, Vec<MessageId>> = BTreeMap::new();
+        for (device, id) in copied {
+            if let Some(at) = self.copies.0.remove(&(device, id)) {
+                safe.entry((device, at)).or_default().push(id);
+            }
+        }
+        for ((device, at), ids) in safe {
+            self.tell(device, &ServerFrame::Sent(Sent { ids, at }));
+        }
+    }
+}
