@@ -29,6 +29,8 @@ struct Page {
     /// Entries that are not done.
     live: usize,
     bytes: u64,
+    /// The slot that all of them are copies for the others of, if there is one.
+    except: Option<u8>,
 }
 
 /// An item that comes in.
@@ -93,7 +95,8 @@ impl Queue {
             let (bytes, entries) = (columns.integer()?, columns.blob()?);
             let entries: Vec<StoredEntry> = minicbor_serde::from_slice(&entries)
                 .or(Err(StorageError::Row("the entries of a page")))?;
-            let page = Page { expires_at, frames: entries.len(), live: entries.len(), bytes };
+            let (frames, live, except) = (entries.len(), entries.len(), shared_except(&entries));
+            let page = Page { expires_at, frames, live, bytes, except };
             queue.pages.insert(position, page);
             queue.bytes += bytes;
             for stored in entries {
@@ -302,6 +305,7 @@ impl Queue {
                 frames: stored.len(),
                 live: stored.len(),
                 bytes: bytes.len() as u64,
+                except: shared_except(&stored),
             };
             self.bytes += page.bytes;
             self.pages.insert(first, page);
@@ -401,7 +405,8 @@ impl Queue {
 
     /// What this device has acknowledged without a gap, where a page still holds any of it.
     pub(crate) fn cursor(&self, slot: u8) -> Option<Position> {
-        let (&first_page, _) = self.pages.first_key_value()?;
+        let mut others = self.pages.iter().filter(|(_, page)| page.except != Some(slot));
+        let (&first_page, _) = others.next()?;
         let open = self.entries.iter().find(|(_, entry)| {
             let untold = !entry.told && entry.device.is_some();
             entry.waiting.contains(slot) || untold
@@ -449,6 +454,12 @@ impl Queue {
             }
         }
     }
+}
+
+/// The slot that needs none of these, as they are copies of what its device made.
+fn shared_except(entries: &[StoredEntry]) -> Option<u8> {
+    let slot = entries.first()?.except?;
+    entries.iter().all(|entry| entry.except == Some(slot)).then_some(slot)
 }
 
 /// What an entry says of its frame.

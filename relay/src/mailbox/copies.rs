@@ -76,10 +76,11 @@ impl<S: Sql> Mailbox<S> {
                     }
                     Place::Next | Place::Forgotten => {}
                 }
+                // What is not copied for want of room keeps its place.
+                self.streams.take(key, id.number);
                 if self.is_full(0) {
                     return verdict;
                 }
-                self.streams.take(key, id.number);
                 let (body, after) = (message.body.clone(), message.after);
                 ServerFrame::Deliver(Deliver { id, from: own, device, at, body, after, to })
             }
