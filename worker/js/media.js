@@ -74,6 +74,12 @@ export class Store {
     return this.#outcome(() => this.#bucket.delete(keys));
   }
 
+  // Notes a text under a key, unless there is one. Resolves to whether it was noted.
+  async note(key, metadata) {
+    const options = { customMetadata: { metadata }, onlyIf: { etagDoesNotMatch: "*" } };
+    return (await this.#bucket.put(key, new Uint8Array(0), options)) !== null;
+  }
+
   async head(key) {
     return described(await this.#bucket.head(key));
   }

@@ -3,6 +3,7 @@
 //! Invariant: no object is woken for a request that is malformed, over its limit, or (but for
 //! registration) without a token that was signed here and is still good.
 
+mod link;
 mod push;
 
 use std::cell::OnceCell;
@@ -155,7 +156,11 @@ impl Front {
             Route::Register => self.register().await,
             Route::Renew => self.renew().await,
             Route::Devices => self.devices().await,
+            Route::LinkDevice => self.approve_link().await,
+            Route::RenameDevice(target) => self.rename(target).await,
             Route::RemoveDevice(target) => self.remove(target).await,
+            Route::OfferLink => self.offer_link().await,
+            Route::CollectLink(code) => self.collect_link(code).await,
             Route::Usage => self.usage().await,
             Route::Media(id) => self.download(id).await,
             Route::Subscription => self.subscription().await,

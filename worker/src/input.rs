@@ -1,7 +1,7 @@
 //! What comes from outside: headers and JSON bodies, checked before anything is done with them.
 
 use data_encoding::BASE64;
-use estafette_protocol::http::{CodeRequest, RegisterRequest};
+use estafette_protocol::http::{CodeRequest, DeviceName, RegisterRequest};
 use estafette_protocol::{Encoding, ErrorCode, PhoneNumber, limits};
 use serde::Deserialize;
 
@@ -30,13 +30,30 @@ pub(crate) fn code_request(body: &[u8]) -> Result<PhoneNumber, ErrorCode> {
 pub(crate) fn registration(body: &[u8]) -> Result<Registration, ErrorCode> {
     let RegisterRequest { number, code, name, identity_key } = json(body)?;
     let number = number.parse().or(Err(ErrorCode::InvalidNumber))?;
+    let (name, identity_key) = new_device(name, &identity_key)?;
+    let code = Code::typed(&code).ok_or(ErrorCode::WrongCode)?;
+    Ok(Registration { number, code, name, identity_key })
+}
+
+/// Reads what is said of a new device: its name and its key.
+pub(crate) fn new_device(
+    name: String,
+    identity_key: &str,
+) -> Result<(String, [u8; 32]), ErrorCode> {
     if name.len() > limits::DEVICE_NAME_BYTES_MAX {
         return Err(ErrorCode::TooLarge);
     }
     let identity_key = BASE64.decode(identity_key.as_bytes()).or(Err(ErrorCode::Malformed))?;
-    let identity_key = identity_key.try_into().or(Err(ErrorCode::Malformed))?;
-    let code = Code::typed(&code).ok_or(ErrorCode::WrongCode)?;
-    Ok(Registration { number, code, name, identity_key })
+    Ok((name, identity_key.try_into().or(Err(ErrorCode::Malformed))?))
+}
+
+/// Reads the body of `PATCH /v1/devices/{id}`.
+pub(crate) fn device_name(body: &[u8]) -> Result<String, ErrorCode> {
+    let DeviceName { name } = json(body)?;
+    if name.len() > limits::DEVICE_NAME_BYTES_MAX {
+        return Err(ErrorCode::TooLarge);
+    }
+    Ok(name)
 }
 
 /// Reads a JSON body.

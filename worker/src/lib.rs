@@ -5,7 +5,7 @@
 //! verifies tokens, sends one-time codes and hands on the bytes of files; [`MailboxObject`], the Durable
 //! Object of one account; [`UploadObject`], that of one file that comes in pieces; and [`sweep`], the
 //! hourly job. What can be decided without the platform is decided in modules that never touch it
-//! (`route`, `token`, `code`, `input`, `connect`, `setup`, `problem`, the parts of `push`), whose tests run
+//! (`route`, `token`, `code`, `input`, `connect`, `link`, `setup`, `problem`, the parts of `push`), whose tests run
 //! natively.
 //!
 //! The platform is bound by the crate `worker`, but for what it lacks (`js`). Its macros `event` and
@@ -18,6 +18,7 @@ mod connect;
 mod front;
 mod input;
 mod js;
+mod link;
 mod log;
 mod media;
 mod object;

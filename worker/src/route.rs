@@ -4,7 +4,7 @@ use estafette_protocol::{DeviceId, MediaId};
 
 /// One operation of the HTTP interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Route {
+pub(crate) enum Route<'a> {
     Health,
     OpenApi,
     AsyncApi,
@@ -12,7 +12,11 @@ pub(crate) enum Route {
     Register,
     Renew,
     Devices,
+    LinkDevice,
+    RenameDevice(DeviceId),
     RemoveDevice(DeviceId),
+    OfferLink,
+    CollectLink(&'a str),
     Usage,
     Media(MediaId),
     Subscription,
@@ -32,7 +36,7 @@ pub(crate) enum Unrouted {
 
 /// Finds the operation, of those that are not tus (`media::target`). `url` is absolute and normal, as the
 /// platform gives it.
-pub(crate) fn route(method: &str, url: &str) -> Result<Route, Unrouted> {
+pub(crate) fn route<'a>(method: &str, url: &'a str) -> Result<Route<'a>, Unrouted> {
     const READ: &str = "GET, HEAD";
     let (route, allow) = match path(url) {
         "/v1/health" => (Route::Health, READ),
@@ -41,7 +45,9 @@ pub(crate) fn route(method: &str, url: &str) -> Result<Route, Unrouted> {
         "/v1/registration/code" => (Route::Code, "POST"),
         "/v1/registration" => (Route::Register, "POST"),
         "/v1/token" => (Route::Renew, "POST"),
-        "/v1/devices" => (Route::Devices, READ),
+        "/v1/devices" if method == "POST" => (Route::LinkDevice, "POST"),
+        "/v1/devices" => (Route::Devices, "GET, HEAD, POST"),
+        "/v1/links" => (Route::OfferLink, "POST"),
         "/v1/usage" => (Route::Usage, READ),
         "/v1/push" => (push(method), "GET, HEAD, PUT, DELETE"),
         "/v1/socket" => (Route::Socket, "GET"),
@@ -49,9 +55,16 @@ pub(crate) fn route(method: &str, url: &str) -> Result<Route, Unrouted> {
             let id = path.strip_prefix("/v1/media/").and_then(|id| id.parse().ok());
             (Route::Media(id.ok_or(Unrouted::NotFound)?), READ)
         }
+        path if path.starts_with("/v1/links/") => {
+            let code = path.strip_prefix("/v1/links/").filter(|code| is_link(code));
+            (Route::CollectLink(code.ok_or(Unrouted::NotFound)?), READ)
+        }
         path => {
             let id = path.strip_prefix("/v1/devices/").ok_or(Unrouted::NotFound)?;
-            (Route::RemoveDevice(id.parse().or(Err(Unrouted::NotFound))?), "DELETE")
+            let id = id.parse().or(Err(Unrouted::NotFound))?;
+            let route =
+                if method == "PATCH" { Route::RenameDevice(id) } else { Route::RemoveDevice(id) };
+            (route, "DELETE, PATCH")
         }
     };
     if allow.split(", ").any(|allowed| allowed == method) {
@@ -61,7 +74,12 @@ pub(crate) fn route(method: &str, url: &str) -> Result<Route, Unrouted> {
     }
 }
 
-fn push(method: &str) -> Route {
+/// Whether this has the form of a code that links a device.
+fn is_link(code: &str) -> bool {
+    code.len() == 40 && code.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn push(method: &str) -> Route<'static> {
     match method {
         "PUT" => Route::Subscribe,
         "DELETE" => Route::Unsubscribe,
@@ -81,8 +99,10 @@ mod tests {
     use super::{Route, Unrouted, path, route};
     use estafette_protocol::{DeviceId, MediaId};
 
-    fn at(method: &str, path: &str) -> Result<Route, Unrouted> {
-        route(method, &format!("https://example.com{path}"))
+    const LINK: &str = "/v1/links/00000000000000000000000000000000000000ff";
+
+    fn at(method: &str, path: &str) -> Result<Route<'static>, Unrouted> {
+        route(method, format!("https://example.com{path}").leak())
     }
 
     #[test]
@@ -107,8 +127,8 @@ mod tests {
             ("POST", "/v1/registration/code", Route::Code),
             ("POST", "/v1/registration", Route::Register),
             ("POST", "/v1/token", Route::Renew),
-            ("GET", "/v1/devices", Route::Devices),
-            ("DELETE", "/v1/devices/00000000000000ff", Route::RemoveDevice(DeviceId(255))),
+            ("POST", "/v1/links", Route::OfferLink),
+            ("GET", LINK, Route::CollectLink(&LINK[10..])),
             ("GET", "/v1/usage", Route::Usage),
             ("GET", "/v1/media/000000000000000000000000000000ff", Route::Media(MediaId(255))),
             ("GET", "/v1/socket", Route::Socket),
@@ -130,6 +150,17 @@ mod tests {
         ] {
             assert_eq!(at(method, "/v1/push"), expected);
         }
+        let device = "/v1/devices/00000000000000ff";
+        for (method, path, expected) in [
+            ("GET", "/v1/devices", Ok(Route::Devices)),
+            ("POST", "/v1/devices", Ok(Route::LinkDevice)),
+            ("PUT", "/v1/devices", Err(Unrouted::MethodNotAllowed("GET, HEAD, POST"))),
+            ("PATCH", device, Ok(Route::RenameDevice(DeviceId(255)))),
+            ("DELETE", device, Ok(Route::RemoveDevice(DeviceId(255)))),
+            ("GET", device, Err(Unrouted::MethodNotAllowed("DELETE, PATCH"))),
+        ] {
+            assert_eq!(at(method, path), expected, "{method} {path}");
+        }
         assert_eq!(at("HEAD", "/v1/devices"), Ok(Route::Devices));
         assert_eq!(at("HEAD", "/v1/socket"), Err(Unrouted::MethodNotAllowed("GET")));
     }
@@ -146,6 +177,9 @@ mod tests {
             "/v1/devices/FF",
             "/v1/devices/00000000000000FF",
             "/v1/devices/00000000000000ff/x",
+            "/v1/links/",
+            "/v1/links/00000000000000ff",
+            "/v1/links/00000000000000000000000000000000000000FF",
             "/v1/media",
             "/v1/media/00000000000000ff",
             "/v1/media/000000000000000000000000000000FF",

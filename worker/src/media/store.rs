@@ -5,12 +5,15 @@
 
 #![allow(missing_docs)]
 
+use estafette_protocol::ErrorCode;
 use wasm_bindgen::prelude::*;
 use worker::js_sys::{Promise, Uint8Array};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::ReadableStream;
 
+use crate::front::RETRY;
 use crate::log::{self, Event};
+use crate::problem::Failure;
 
 #[wasm_bindgen]
 extern "C" {
@@ -39,6 +42,8 @@ extern "C" {
     fn abort(this: &Store, key: &str, multipart: &str) -> Promise;
     #[wasm_bindgen(method)]
     fn remove(this: &Store, keys: Vec<String>) -> Promise;
+    #[wasm_bindgen(method, js_name = note)]
+    fn put_note(this: &Store, key: &str, note: &str) -> Promise;
     #[wasm_bindgen(method)]
     fn head(this: &Store, key: &str) -> Promise;
     #[wasm_bindgen(method)]
@@ -175,6 +180,18 @@ impl Store {
         }
     }
 
+    /// Notes a text under a key, unless there is one. Returns whether it did.
+    pub(crate) async fn note(&self, key: &str, note: &str) -> Result<bool, Failure> {
+        let done = answered("note", self.put_note(key, note)).await;
+        Ok(done.map_err(|_| unavailable())?.as_bool().unwrap_or_default())
+    }
+
+    /// What was noted under a key.
+    pub(crate) async fn noted(&self, key: &str) -> Result<Option<String>, Failure> {
+        let file = self.look(key).await.map_err(|_| unavailable())?;
+        Ok(file.and_then(|file| file.metadata()))
+    }
+
     /// A file, without its bytes.
     pub(super) async fn look(&self, key: &str) -> Result<Option<File>, StoreError> {
         found(answered("head", self.head(key)).await?)
@@ -195,6 +212,10 @@ impl Store {
 /// How many operations it takes to fetch so many bytes; see `worker/js/media.js`.
 pub(super) fn reads(bytes: u64) -> u32 {
     bytes.div_ceil(32 * 1024 * 1024).max(1) as u32
+}
+
+fn unavailable() -> Failure {
+    Failure::for_now(ErrorCode::Unavailable, RETRY)
 }
 
 fn found(value: JsValue) -> Result<Option<File>, StoreError> {

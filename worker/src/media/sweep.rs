@@ -1,4 +1,5 @@
-//! The hourly job: deletes files whose time is over, and fragments that nobody came back for.
+//! The hourly job: deletes files whose time is over, fragments that nobody came back for, and notes of who
+//! approved a device.
 //!
 //! R2's lifecycle rule does the same, where it is set, a day late; and nobody can fetch a file whose time
 //! is over (`download`). So a run does a bounded work: it looks at no more than 100,000 files, from a place
@@ -11,6 +12,7 @@ use worker::{Env, js_sys, wasm_bindgen_futures};
 
 use super::store::{Store, answered};
 use super::{FILES, FRAGMENTS, file_key};
+use crate::link;
 
 /// Thousands of files that one run looks at: each is an operation of R2.
 const PAGES_MAX: u32 = 100;
@@ -36,6 +38,9 @@ pub async fn sweep(env: Env, store: Store, at: f64) -> Result<(), JsValue> {
     let before = now.saturating_sub(2 * UPLOAD_LIFE) as f64;
     let fragments = store.sweep(FRAGMENTS, FRAGMENTS, before, PAGES_MAX);
     answered("list", fragments).await.map_err(failed)?;
+    let before = now.saturating_sub(HOUR) as f64;
+    let links = store.sweep(link::PREFIX, link::PREFIX, before, PAGES_MAX);
+    answered("list", links).await.map_err(failed)?;
     Ok(())
 }
 
