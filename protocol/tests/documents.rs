@@ -127,6 +127,15 @@ fn the_limits_are_those_in_force() {
         format!("| life of an undelivered message | {} days |", days(limits::MESSAGE_LIFE)),
         format!("| devices of an account | {} |", limits::DEVICES_MAX),
         format!("| name of a device | {} bytes |", limits::DEVICE_NAME_BYTES_MAX),
+        format!("| life of a code that links a device | {} minutes |", limits::LINK_LIFE / 60_000),
+        format!(
+            "| a linked device that does not connect; the primary one | {} days; {} days |",
+            days(limits::LINKED_DEVICE_LIFE),
+            days(limits::PRIMARY_DEVICE_LIFE)
+        ),
+        format!("| accounts that a device watches | {} |", limits::WATCHED_MAX),
+        format!("| accounts that watch an account | {} |", limits::WATCHERS_MAX),
+        format!("| life of a `chat_state` | {} s |", limits::CHAT_STATE_LIFE / 1000),
         format!(
             "| sends of a device | {} at once, then {} a second |",
             limits::SEND_BURST,

@@ -15,15 +15,15 @@ use std::fmt::Debug;
 
 use data_encoding::HEXLOWER;
 use estafette_protocol::http::{
-    CodeRequest, CodeSent, Device, Devices, Health, Problem, Push, PushKeys, PushSubscription,
-    RegisterRequest, Registered, Usage,
+    CodeRequest, CodeSent, Device, DeviceName, Devices, Health, Link, LinkRequest, Linked, Problem,
+    Push, PushKeys, PushSubscription, RegisterRequest, Registered, Usage,
 };
-use estafette_protocol::limits::MESSAGE_NUMBER_MAX;
+use estafette_protocol::limits::{LINK_LIFE, MESSAGE_NUMBER_MAX};
 use estafette_protocol::{
-    Ack, Batch, BatchError, BatchWriter, Body, ClientFrame, Decoded, Deliver, DeviceId, Drained,
-    Encoding, ErrorCode, ErrorFrame, Fault, Goaway, Hello, IdError, Mark, MediaId, MessageId,
-    NumberError, PhoneNumber, Receipt, Receipted, Refused, Send, Sent, ServerFrame, WireMessage,
-    frame_to_cbor, frames_from_cbor,
+    Ack, Activity, Batch, BatchError, BatchWriter, Body, ChatState, ClientFrame, Decoded, Deliver,
+    DeviceId, Doing, Drained, Encoding, ErrorCode, ErrorFrame, Fault, Goaway, Hello, IdError, Mark,
+    MediaId, MessageId, NumberError, PhoneNumber, Presence, Receipt, Receipted, Refused, Seen,
+    Send, Sent, ServerFrame, WireMessage, frame_to_cbor, frames_from_cbor,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,10 @@ use serde_json::value::RawValue;
 const STREAM: u64 = 0xa1b2_c3d4_e5f6_0718;
 /// 2025-10-09 08:53:20 UTC.
 const AT: u64 = 1_760_000_000_000;
+/// The midnight before.
+const MIDNIGHT: u64 = 1_759_968_000_000;
+/// The public key of RFC 8032, section 7.1, test 1.
+const IDENTITY_KEY: &str = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 
 fn id(number: u64) -> MessageId {
     MessageId { stream: STREAM, number }
@@ -43,6 +47,10 @@ fn alice() -> PhoneNumber {
 
 fn bob() -> PhoneNumber {
     "+4915112345678".parse().unwrap()
+}
+
+fn carol() -> PhoneNumber {
+    "+34612345678".parse().unwrap()
 }
 
 fn device() -> DeviceId {
@@ -57,7 +65,15 @@ fn read(mark: Mark) -> ClientFrame {
     ClientFrame::Receipt(Receipt { id: id(1), to: bob(), ids: vec![id(5), id(6)], mark })
 }
 
-fn deliver(after: Option<u64>) -> ServerFrame {
+fn presence(available: bool, watch: Vec<PhoneNumber>) -> ClientFrame {
+    ClientFrame::Presence(Presence { available, watch })
+}
+
+fn chat_state(state: Activity) -> ClientFrame {
+    ClientFrame::ChatState(ChatState { to: bob(), state })
+}
+
+fn delivery(after: Option<u64>, to: Option<PhoneNumber>) -> ServerFrame {
     let body = Body(b"hello".to_vec());
     ServerFrame::Deliver(Deliver {
         id: id(7),
@@ -66,8 +82,12 @@ fn deliver(after: Option<u64>) -> ServerFrame {
         at: AT,
         body,
         after,
-        to: None,
+        to,
     })
+}
+
+fn deliver(after: Option<u64>) -> ServerFrame {
+    delivery(after, None)
 }
 
 fn receipted(mark: Mark) -> ServerFrame {
@@ -79,6 +99,26 @@ fn receipted(mark: Mark) -> ServerFrame {
         at: AT,
         to: None,
     })
+}
+
+/// What [`read`] is to Alice's other devices.
+fn copied_receipt() -> ServerFrame {
+    ServerFrame::Receipt(Receipted {
+        id: id(1),
+        from: alice(),
+        ids: vec![id(5), id(6)],
+        mark: Mark::Read,
+        at: AT,
+        to: Some(bob()),
+    })
+}
+
+fn seen(available: bool, last_seen: Option<u64>) -> ServerFrame {
+    ServerFrame::Presence(Seen { from: bob(), available, last_seen })
+}
+
+fn doing(state: Activity) -> ServerFrame {
+    ServerFrame::ChatState(Doing { from: bob(), state })
 }
 
 fn client_batches() -> Vec<(&'static str, Vec<ClientFrame>)> {
@@ -107,6 +147,11 @@ fn client_batches() -> Vec<(&'static str, Vec<ClientFrame>)> {
         ("ack, nothing", vec![ClientFrame::Ack(Ack { ids: vec![] })]),
         ("receipt, read", vec![read(Mark::Read)]),
         ("receipt, played", vec![read(Mark::Played)]),
+        ("presence, away", vec![presence(false, vec![])]),
+        ("presence, available", vec![presence(true, vec![bob(), carol()])]),
+        ("chat_state, composing", vec![chat_state(Activity::Composing)]),
+        ("chat_state, recording", vec![chat_state(Activity::Recording)]),
+        ("chat_state, paused", vec![chat_state(Activity::Paused)]),
         ("client batch", vec![send(false, None), ClientFrame::Ack(Ack { ids: vec![id(2)] })]),
         ("client batch, empty", vec![]),
     ]
@@ -126,9 +171,17 @@ fn server_batches() -> Vec<(&'static str, Vec<ServerFrame>)> {
         ("refused, retry after", vec![refused(Some(1500), ErrorCode::RateLimited)]),
         ("deliver", vec![deliver(None)]),
         ("deliver, after", vec![deliver(Some(4))]),
+        ("deliver, copy", vec![delivery(None, Some(bob()))]),
         ("receipt, delivered", vec![receipted(Mark::Delivered)]),
         ("receipt from server, read", vec![receipted(Mark::Read)]),
         ("receipt from server, played", vec![receipted(Mark::Played)]),
+        ("receipt from server, copy", vec![copied_receipt()]),
+        ("presence from server, available", vec![seen(true, None)]),
+        ("presence from server, last seen", vec![seen(false, Some(AT))]),
+        ("presence from server, hidden", vec![seen(false, None)]),
+        ("chat_state from server, composing", vec![doing(Activity::Composing)]),
+        ("chat_state from server, recording", vec![doing(Activity::Recording)]),
+        ("chat_state from server, paused", vec![doing(Activity::Paused)]),
         ("drained", vec![ServerFrame::Drained(Drained {})]),
         ("goaway", vec![goaway(None, ErrorCode::Replaced)]),
         ("goaway, retry after", vec![goaway(Some(60_000), ErrorCode::RateLimited)]),
@@ -211,6 +264,25 @@ impl Documents {
     }
 }
 
+/// What travels when a device is named or linked.
+fn linking(documents: &mut Documents) {
+    let link = "5f0c3a9e7b1d24688ace13579bdf02468ace1357".to_owned();
+    documents.add("DeviceName", DeviceName { name: "Salon".to_owned() });
+    let secret = "00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210".to_owned();
+    let shown = Link { link: link.clone(), secret, expires_at: AT + LINK_LIFE };
+    assert_eq!(format!("{shown:?}"), "Link { .. }", "the secret collects a token");
+    documents.add("Link", shown);
+    documents.add(
+        "LinkRequest",
+        LinkRequest {
+            link,
+            name: "Alice's télé".to_owned(),
+            identity_key: IDENTITY_KEY.to_owned(),
+        },
+    );
+    documents.add("Linked", Linked { device: DeviceId(1) });
+}
+
 #[test]
 fn http_bodies_are_as_pinned() {
     let vectors: Vec<Document> = serde_json::from_str(include_str!("golden/http.json")).unwrap();
@@ -224,7 +296,7 @@ fn http_bodies_are_as_pinned() {
             number,
             code: "042137".to_owned(),
             name: "Alice's télé".to_owned(),
-            identity_key: "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".to_owned(),
+            identity_key: IDENTITY_KEY.to_owned(),
         },
     );
     documents.add(
@@ -242,12 +314,19 @@ fn http_bodies_are_as_pinned() {
         registered_at: AT,
         connected: !current,
         current,
+        primary: false,
+        seen_at: None,
     };
     documents.add("Devices", Devices { devices: vec![] });
     documents.add(
         "Devices",
         Devices { devices: vec![entry(device(), "télé", true), entry(DeviceId(1), "", false)] },
     );
+    let seen = |device| Device { seen_at: Some(MIDNIGHT), ..device };
+    let primary = Device { primary: true, ..seen(entry(device(), "télé", true)) };
+    let devices = vec![primary, seen(entry(DeviceId(1), "", false))];
+    documents.add("Devices", Devices { devices });
+    linking(&mut documents);
     documents.add("Usage", Usage::default());
     let usage = Usage {
         requests: 12,
@@ -313,6 +392,9 @@ fn error_codes_are_as_pinned() {
         ("device_removed", 401, Caller),
         ("wrong_code", 403, Caller),
         ("code_expired", 403, Caller),
+        ("link_expired", 403, Caller),
+        ("not_primary", 403, Caller),
+        ("too_many_devices", 409, Caller),
         ("unregistered", 404, Caller),
         ("out_of_order", 409, Caller),
         ("unknown_push_service", 403, Caller),

@@ -57,10 +57,18 @@ fn memory_is_bounded_by_the_message() {
     const MANY: usize = 1_000_000;
     let huge = b"\xff\xff\xff\xff\xff\xff\xff\xff";
     let ack = b"\xa1\x63ack\xa1\x63ids";
+    let watch = b"\xa1\x68presence\xa1\x65watch";
     let mut binary: Vec<Vec<u8>> = vec![
         [&b"\x9b"[..], huge].concat(),
         [&b"\x81"[..], ack, b"\x9b", huge].concat(),
         [&b"\x81"[..], ack, b"\x9a\x00\x01\x00\x00"].concat(),
+        [&b"\x81"[..], watch, b"\x9b", huge].concat(),
+        repeated(
+            &[&b"\x81"[..], watch, b"\x9f"].concat(),
+            b"\x1a\x00\x0f\x42\x40",
+            200_000,
+            b"\xff",
+        ),
         [&b"\x81\x5b"[..], huge].concat(),
         [&b"\x81\xbb"[..], huge].concat(),
         repeated(b"\x99\x01\x00", &[&ack[..], b"\x9b", huge].concat(), 256, b""),
@@ -81,6 +89,8 @@ fn memory_is_bounded_by_the_message() {
     // The same as a name that must be known.
     let mark = b"\x81\xa1\x67receipt\xa1\x64mark\x7a\x00\x0f\x42\x40";
     binary.push(repeated(mark, b"\x01", MANY, b""));
+    let state = b"\x81\xa1\x6achat_state\xa1\x65state\x7a\x00\x0f\x42\x40";
+    binary.push(repeated(state, b"\x01", MANY, b""));
 
     let id = r#""a1b2c3d4e5f607180000000000000007","#;
     let mut texts = vec![

@@ -8,11 +8,12 @@ use std::fmt::Debug;
 
 use cbor::Item;
 use data_encoding::BASE64;
-use estafette_protocol::limits::MESSAGE_NUMBER_MAX;
+use estafette_protocol::limits::{MESSAGE_NUMBER_MAX, WATCHED_MAX};
 use estafette_protocol::{
-    Ack, Batch, BatchError, BatchWriter, Body, ClientFrame, Decoded, Deliver, DeviceId, Drained,
-    Encoding, ErrorCode, ErrorFrame, Goaway, Hello, Mark, MessageId, PhoneNumber, Receipt,
-    Receipted, Refused, Send, Sent, ServerFrame, WireMessage, frame_to_cbor, frames_from_cbor,
+    Ack, Activity, Batch, BatchError, BatchWriter, Body, ChatState, ClientFrame, Decoded, Deliver,
+    DeviceId, Doing, Drained, Encoding, ErrorCode, ErrorFrame, Goaway, Hello, Mark, MessageId,
+    PhoneNumber, Presence, Receipt, Receipted, Refused, Seen, Send, Sent, ServerFrame, WireMessage,
+    frame_to_cbor, frames_from_cbor,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -48,6 +49,10 @@ fn mark() -> impl Strategy<Value = Mark> {
     select(&[Mark::Delivered, Mark::Read, Mark::Played])
 }
 
+fn activity() -> impl Strategy<Value = Activity> {
+    select(&[Activity::Composing, Activity::Recording, Activity::Paused])
+}
+
 fn after() -> impl Strategy<Value = Option<u64>> {
     of(0..=MESSAGE_NUMBER_MAX)
 }
@@ -62,6 +67,11 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
         ids().prop_map(|ids| ClientFrame::Ack(Ack { ids })),
         (id(), number(), ids(), mark())
             .prop_map(|(id, to, ids, mark)| ClientFrame::Receipt(Receipt { id, to, ids, mark })),
+        (any::<bool>(), vec(number(), 0..=WATCHED_MAX)).prop_map(|(available, watch)| {
+            ClientFrame::Presence(Presence { available, watch })
+        }),
+        (number(), activity())
+            .prop_map(|(to, state)| ClientFrame::ChatState(ChatState { to, state })),
     ]
 }
 
@@ -76,14 +86,21 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
         (ids(), code(), retry()).prop_map(|(ids, code, retry_after)| {
             ServerFrame::Refused(Refused { ids, code, retry_after })
         }),
-        (id(), number(), device(), time(), body(), after()).prop_map(
-            |(id, from, device, at, body, after)| {
-                ServerFrame::Deliver(Deliver { id, from, device, at, body, after, to: None })
+        (id(), number(), device(), time(), body(), after(), of(number())).prop_map(
+            |(id, from, device, at, body, after, to)| {
+                ServerFrame::Deliver(Deliver { id, from, device, at, body, after, to })
             }
         ),
-        (id(), number(), ids(), mark(), time()).prop_map(|(id, from, ids, mark, at)| {
-            ServerFrame::Receipt(Receipted { id, from, ids, mark, at, to: None })
+        (id(), number(), ids(), mark(), time(), of(number())).prop_map(
+            |(id, from, ids, mark, at, to)| {
+                ServerFrame::Receipt(Receipted { id, from, ids, mark, at, to })
+            }
+        ),
+        (number(), any::<bool>(), of(time())).prop_map(|(from, available, last_seen)| {
+            ServerFrame::Presence(Seen { from, available, last_seen })
         }),
+        (number(), activity())
+            .prop_map(|(from, state)| ServerFrame::ChatState(Doing { from, state })),
         Just(ServerFrame::Drained(Drained {})),
         (code(), retry())
             .prop_map(|(code, retry_after)| ServerFrame::Goaway(Goaway { code, retry_after })),
@@ -120,7 +137,7 @@ fn transcode(value: &serde_json::Value, field: &str) -> Item {
                 Item::Bytes(data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap())
             }
             "body" => Item::Bytes(BASE64.decode(text.as_bytes()).unwrap()),
-            "to" | "from" | "account" => Item::Unsigned(text[1..].parse().unwrap()),
+            "to" | "from" | "account" | "watch" => Item::Unsigned(text[1..].parse().unwrap()),
             _ => Item::text(text),
         },
         Value::Number(number) => Item::Unsigned(number.as_u64().unwrap()),
@@ -301,9 +318,11 @@ proptest! {
 
     /// The bound that has_room reckons with, on each frame alone.
     #[test]
-    fn json_is_at_most_so_much_longer(frame in server_frame()) {
-        let json = serde_json::to_vec(&frame).unwrap().len();
-        prop_assert!(json < frame_to_cbor(&frame).len() * 9 / 4 + 32);
+    fn json_is_at_most_so_much_longer(said in client_frame(), told in server_frame()) {
+        let json = serde_json::to_vec(&said).unwrap().len();
+        prop_assert!(json < frame_to_cbor(&said).len() * 9 / 4 + 32);
+        let json = serde_json::to_vec(&told).unwrap().len();
+        prop_assert!(json < frame_to_cbor(&told).len() * 9 / 4 + 32);
     }
 }
 
@@ -315,6 +334,9 @@ const WRONG_SENDS: &[&str] = &[
     r#"{"ack":{"ids":7}}"#,
     r#"{"ack":{"ids":[7]}}"#,
     r#"{"receipt":{"mark":"read"}}"#,
+    r#"{"presence":{}}"#,
+    r#"{"presence":{"available":true,"watch":7}}"#,
+    r#"{"chat_state":{"state":"composing"}}"#,
     r#"{"ack":{"ids":[]},"send":{}}"#,
     r#"{}"#,
     r#"[]"#,

@@ -5,8 +5,8 @@
 use data_encoding::HEXLOWER;
 use estafette_protocol::limits::{BATCH_BYTES_MAX, BATCH_FRAMES_MAX};
 use estafette_protocol::{
-    Ack, Batch, BatchError, ClientFrame, Decoded, Encoding, ErrorCode, MessageId, ServerFrame,
-    WireMessage,
+    Ack, Batch, BatchError, ClientFrame, Decoded, Encoding, ErrorCode, MessageId, Presence,
+    ServerFrame, WireMessage,
 };
 
 const ID: &str = "a1b2c3d4e5f607180000000000000007";
@@ -158,6 +158,89 @@ fn a_wrong_frame_says_whose_it_is_where_it_can() {
     assert_eq!(cbor(frame), named);
 }
 
+/// Presence and activities have no id: only their place in the batch says whose they were.
+#[test]
+fn a_wrong_presence_or_activity_is_refused_alone() {
+    for fields in [
+        "",
+        r#""available":1"#,
+        r#""available":"true""#,
+        r#""watch":[]"#,
+        r#""available":true,"available":true"#,
+        r#""available":true,"watch":"+33612345678""#,
+        r#""available":true,"watch":{"+33612345678":null}"#,
+        r#""available":true,"watch":[33612345678]"#,
+        r#""available":true,"watch":["0612"]"#,
+        r#""available":true,"watch":[["+33612345678"]]"#,
+        r#""available":true,"watch":["+33612345678",null]"#,
+        r#""available":true,"watch":null"#,
+        r#""available":true,"watch":[],"watch":[]"#,
+    ] {
+        assert_eq!(json(format!(r#"[{{"presence":{{{fields}}}}}]"#)), malformed(), "{fields}");
+    }
+    for fields in [
+        r#""to":"+33612345678""#,
+        r#""state":"composing""#,
+        r#""to":"0612","state":"composing""#,
+        r#""to":["+33612345678"],"state":"composing""#,
+        r#""to":"+33612345678","state":"typing""#,
+        r#""to":"+33612345678","state":"Composing""#,
+        r#""to":"+33612345678","state":0"#,
+        r#""to":"+33612345678","state":null"#,
+        r#""to":"+33612345678","state":{"composing":null}"#,
+        r#""to":"+33612345678","state":"paused","state":"paused""#,
+    ] {
+        assert_eq!(json(format!(r#"[{{"chat_state":{{{fields}}}}}]"#)), malformed(), "{fields}");
+    }
+    // In CBOR too an activity is a text: neither its place in the list nor bytes.
+    for state in ["x:00", "x:20", "x:49 636f6d706f73696e67", "x:f6"] {
+        let fields = ["x:81 a1 6a", "chat_state", "x:a2 62", "to", "x:1b 00000007d373b14e 65"];
+        let frame = bytes(&[&fields[..], &["state", state]].concat());
+        assert_eq!(cbor(frame), malformed(), "{state}");
+    }
+    let two = r#"[{"presence":{"available":7}},{"ack":{"ids":[]}}]"#;
+    assert_eq!(json(two), Ok(vec![Decoded::Malformed(None), ack(vec![])]));
+}
+
+/// What a list says of its length is not believed. How many a device may watch is for the server to
+/// say, not for the decoder.
+#[test]
+fn a_watch_holds_what_it_announces() {
+    let with = |watch: &[&str]| {
+        let head = ["x:81 a1 68", "presence", "x:a2 69", "available", "x:f5 65", "watch"];
+        cbor(bytes(&[&head[..], watch].concat()))
+    };
+    let number = "x:1b 00000007d373b14e";
+    let watched = |times| {
+        let watch = vec!["+33612345678".parse().unwrap(); times];
+        let presence = Presence { available: true, watch };
+        Ok(vec![Decoded::Frame(ClientFrame::Presence(presence))])
+    };
+    assert_eq!(with(&["x:80"]), watched(0));
+    assert_eq!(with(&["x:81", number]), watched(1));
+    assert_eq!(with(&["x:9f", number, number, "x:ff"]), watched(2));
+    assert_eq!(with(&[&["x:98 40"][..], &[number; 64]].concat()), watched(64));
+    for watch in [
+        &["x:82", number][..],
+        &["x:9a 00010000", number],
+        &["x:9b ffffffffffffffff"],
+        &["x:9b ffffffffffffffff", number],
+        &["x:9f", number],
+        &["x:80", number],
+    ] {
+        assert_eq!(with(watch), Err(BatchError::Malformed), "{watch:?}");
+    }
+    for watch in [
+        &["x:f6"][..],
+        &[number],
+        &["x:40"],
+        &["x:a1", number, "x:f6"],
+        &["x:81 6c", "+33612345678"],
+    ] {
+        assert_eq!(with(watch), malformed(), "{watch:?}");
+    }
+}
+
 #[test]
 fn keys_given_twice_are_refused() {
     let frame = r#"{"ids":[]}"#;
@@ -193,6 +276,8 @@ fn a_kind_is_a_text() {
 fn fields_are_a_map() {
     assert_eq!(json(r#"[{"ack":[[]]}]"#), malformed());
     assert_eq!(cbor(bytes(&["x:81 a1 63", "ack", "x:81 80"])), malformed());
+    assert_eq!(json(r#"[{"presence":[true,[]]}]"#), malformed());
+    assert_eq!(json(r#"[{"chat_state":["+33612345678","paused"]}]"#), malformed());
     let drained = WireMessage::Text(r#"[{"drained":[]}]"#.to_owned());
     assert_eq!(Encoding::Json.decode_server(&drained), Ok(vec![Decoded::Malformed(None)]));
 }

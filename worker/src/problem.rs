@@ -104,6 +104,11 @@ fn sentence(code: ErrorCode) -> &'static str {
         ErrorCode::DeviceRemoved => "The device no longer belongs to the account: register again.",
         ErrorCode::WrongCode => "That is not the code that was sent: read it again.",
         ErrorCode::CodeExpired => "There is no code to compare with: ask for a new one.",
+        ErrorCode::LinkExpired => {
+            "The code is no longer good: let the new device show another one."
+        }
+        ErrorCode::NotPrimary => "Do that on the account's primary device: see /v1/devices.",
+        ErrorCode::TooManyDevices => "The account has as many devices as it may: remove one first.",
         ErrorCode::RateLimited => "That was too often: wait.",
         ErrorCode::BudgetExhausted => "The account's work of the day is used up: wait.",
         ErrorCode::QuotaExhausted => "The account has uploaded enough for today: wait.",

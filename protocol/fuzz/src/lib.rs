@@ -13,7 +13,8 @@ use std::fmt::Debug;
 use std::str::FromStr;
 
 use estafette_protocol::http::{
-    CodeRequest, CodeSent, Devices, Health, Problem, RegisterRequest, Registered, Usage,
+    CodeRequest, CodeSent, DeviceName, Devices, Health, Link, LinkRequest, Linked, Problem, Push,
+    PushSubscription, RegisterRequest, Registered, Usage,
 };
 use estafette_protocol::limits::BATCH_FRAMES_MAX;
 use estafette_protocol::{
@@ -120,7 +121,9 @@ pub fn http(data: &[u8]) {
             })*
         };
     }
-    bodies!(CodeRequest CodeSent RegisterRequest Registered Devices Usage Health Problem ErrorCode);
+    bodies!(CodeRequest CodeSent RegisterRequest Registered);
+    bodies!(Devices DeviceName Link LinkRequest Linked);
+    bodies!(PushSubscription Push Usage Health Problem ErrorCode);
 }
 
 type Decode<F> = fn(Encoding, &WireMessage) -> Result<Batch<F>, BatchError>;
