@@ -244,7 +244,7 @@ async function conversation(kindA, kindB, alice, bob) {
   assert.equal((await a.next("refused")).code, "unregistered");
   a.say({ send: { id: message(stream(), 2), to: bob.account, body: "", chained: true } });
   assert.equal((await a.next("refused")).code, "out_of_order");
-  a.sayAnything([{ presence: {} }]);
+  a.sayAnything([{ nonsense: {} }]);
   assert.deepEqual(await a.next("error"), { code: "unknown_frame", index: 0 });
   a.sayAnything({});
   assert.deepEqual(await a.next("error"), { code: "malformed" });
