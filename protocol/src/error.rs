@@ -103,6 +103,8 @@ codes! {
     LinkExpired = "link_expired", 403, Caller;
     /// Only the account's primary device may do that to another.
     NotPrimary = "not_primary", 403, Caller;
+    /// The account says something of as many others as it may.
+    TooManyPeople = "too_many_people", 409, Caller;
     /// The account has as many devices as it may.
     TooManyDevices = "too_many_devices", 409, Caller;
     /// Nobody is registered at that number.

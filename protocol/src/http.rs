@@ -121,6 +121,81 @@ pub struct Linked {
     pub device: DeviceId,
 }
 
+/// Who may see something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audience {
+    /// Whoever asks.
+    #[default]
+    Everyone,
+    /// The account's contacts.
+    Contacts,
+    /// No one.
+    Nobody,
+}
+
+/// What an audience is set for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attribute {
+    /// When the user was last there. Who hides it from somebody does not see theirs.
+    LastSeen,
+    /// Whether the user is there, and that they type. Likewise.
+    Online,
+    /// Which messages were read. Likewise.
+    ReadMarks,
+}
+
+impl Attribute {
+    /// Every attribute.
+    pub const ALL: [Self; 3] = [Self::LastSeen, Self::Online, Self::ReadMarks];
+}
+
+/// `GET` and `PUT /v1/privacy`: who may see what of the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Privacy {
+    /// Who sees when the user was last there.
+    #[serde(default)]
+    pub last_seen: Audience,
+    /// Who sees that the user is there, and types.
+    #[serde(default)]
+    pub online: Audience,
+    /// Who sees which messages were read.
+    #[serde(default)]
+    pub read_marks: Audience,
+}
+
+/// What an account says of another to its mailbox. `PUT /v1/people/{number}` sets it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Person {
+    /// Whether it is a contact, in the sense of [`Audience::Contacts`].
+    #[serde(default)]
+    pub contact: bool,
+    /// Whether nothing of it is to come through. It is not told.
+    #[serde(default)]
+    pub blocked: bool,
+    /// For which attributes the audience means the opposite for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<Attribute>,
+}
+
+/// `GET /v1/people`: every account of which something is said.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct People {
+    /// By number; at most [`crate::limits::PEOPLE_MAX`].
+    pub people: Vec<Known>,
+}
+
+/// One of [`People`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// Who.
+    pub number: PhoneNumber,
+    /// What is said of them.
+    #[serde(flatten)]
+    pub person: Person,
+}
+
 /// `GET /v1/usage`: what the account's work has cost today, in billed units, since midnight UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {

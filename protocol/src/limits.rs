@@ -36,6 +36,8 @@ pub const LINK_LIFE: Millis = 2 * 60 * 1000;
 pub const WATCHED_MAX: usize = 8;
 /// Accounts that watch one account. More are told that nobody is there.
 pub const WATCHERS_MAX: usize = 256;
+/// Accounts of which one says something: that they are contacts, or blocked.
+pub const PEOPLE_MAX: usize = 5000;
 /// How long what somebody does in a chat is shown, unless it is said again: 5 seconds.
 pub const CHAT_STATE_LIFE: Millis = 5 * 1000;
 /// The longest name of a device, in bytes of UTF-8.

@@ -4,7 +4,9 @@
 //! that are granted here. An answer to anyone but the account's own devices tells no more than whether
 //! a code may be sent.
 
-use estafette_protocol::http::{Device as DeviceInfo, PushSubscription, Usage};
+use estafette_protocol::http::{
+    Device as DeviceInfo, People, Person, Privacy, PushSubscription, Usage,
+};
 use estafette_protocol::{DeviceId, ErrorCode, MediaId, Millis, PhoneNumber, limits};
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +106,32 @@ pub enum AccountRequest {
         /// What.
         work: MediaWork,
     },
+    /// Who may see what?
+    Privacy {
+        /// The device in the token.
+        device: DeviceId,
+    },
+    /// These may.
+    SetPrivacy {
+        /// The device in the token.
+        device: DeviceId,
+        /// All of it.
+        privacy: Privacy,
+    },
+    /// Of whom is something said?
+    People {
+        /// The device in the token.
+        device: DeviceId,
+    },
+    /// Say this of somebody.
+    SetPerson {
+        /// The device in the token.
+        device: DeviceId,
+        /// Of whom.
+        number: PhoneNumber,
+        /// All of it.
+        person: Person,
+    },
     /// An unfinished upload is finished, or was given up.
     UploadEnded {
         /// Which file.
@@ -145,6 +173,10 @@ pub enum AccountAnswer {
     Devices(Vec<DeviceInfo>),
     /// Today's work.
     Usage(Usage),
+    /// Who may see what.
+    Privacy(Privacy),
+    /// Of whom something is said.
+    People(People),
     /// Where the device is pushed to, if it is.
     Subscription(Option<PushSubscription>),
     /// Refused; nothing has changed but the count of tries.
@@ -199,6 +231,10 @@ impl<S: Sql> Mailbox<S> {
             | AccountRequest::Usage { device }
             | AccountRequest::Upload { device, .. }
             | AccountRequest::Media { device, .. }
+            | AccountRequest::Privacy { device }
+            | AccountRequest::SetPrivacy { device, .. }
+            | AccountRequest::People { device }
+            | AccountRequest::SetPerson { device, .. }
             | AccountRequest::Subscription { device }
             | AccountRequest::Subscribe { device, .. }
             | AccountRequest::Unsubscribe { device }
@@ -220,6 +256,10 @@ impl<S: Sql> Mailbox<S> {
                 self.on_upload(now, media, bytes, open_until, work)?
             }
             AccountRequest::Media { work, .. } => self.on_media(now, work),
+            AccountRequest::Privacy { .. } => self.audiences(),
+            AccountRequest::SetPrivacy { privacy, .. } => self.set_audiences(privacy)?,
+            AccountRequest::People { .. } => self.people()?,
+            AccountRequest::SetPerson { number, person, .. } => self.set_person(number, &person)?,
             AccountRequest::UploadEnded { media } => self.on_upload_ended(media)?,
             AccountRequest::Subscription { device } => self.subscription(device),
             AccountRequest::Subscribe { device, subscription } => {

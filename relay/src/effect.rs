@@ -22,7 +22,7 @@ pub enum Effect {
     Remember {
         /// Which socket.
         socket: SocketId,
-        /// At most 64 bytes.
+        /// At most 160 bytes.
         attachment: Vec<u8>,
     },
     /// Close a socket.

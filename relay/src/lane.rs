@@ -20,6 +20,10 @@ pub(crate) enum Concern {
     Nobody,
     /// It is recorded as owed under this id.
     Owed(u64),
+    /// Sockets wait for the presence of the other end.
+    Watch,
+    /// The other end watches, or did.
+    Watcher,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,13 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
+    /// Lets an item wait in place of one of its kind, which is out of date.
+    pub(crate) fn replace(&mut self, item: LaneItem) {
+        let kind = core::mem::discriminant(&item.item);
+        self.waiting.retain(|waiting| core::mem::discriminant(&waiting.item) != kind);
+        self.waiting.push(item);
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.under_way.is_none() && self.waiting.is_empty()
     }

@@ -13,6 +13,8 @@ mod on_device;
 mod on_peer;
 mod on_push;
 mod on_time;
+mod presence;
+mod privacy;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +23,8 @@ pub(crate) use devices::NewDevice;
 use estafette_protocol::{
     DeviceId, ErrorCode, Goaway, MessageId, Millis, PhoneNumber, ServerFrame,
 };
+use presence::Presence;
+use privacy::Privacy;
 
 use crate::bucket::Bucket;
 use crate::config::Config;
@@ -51,6 +55,8 @@ pub(crate) struct Device {
     pub(crate) seen_on: u64,
     pub(crate) sends: Bucket,
     pub(crate) receipts: Bucket,
+    /// What it says of its user.
+    pub(crate) signals: Bucket,
     /// Where to push to it, if it has subscribed.
     pub(crate) push: Option<Pusher>,
 }
@@ -72,6 +78,8 @@ pub struct Mailbox<S> {
     pub(crate) ledger: Ledger,
     pub(crate) outgoing: Outgoing,
     pub(crate) copies: Copies,
+    pub(crate) presence: Presence,
+    pub(crate) privacy: Privacy,
     /// The day on which devices were last looked through for those that do not come any more.
     pub(crate) lapsed_on: u64,
     pub(crate) effects: Vec<Effect>,
@@ -103,6 +111,8 @@ impl<S: Sql> Mailbox<S> {
             ledger: Ledger::default(),
             outgoing: Outgoing::default(),
             copies: Copies::default(),
+            presence: Presence::default(),
+            privacy: Privacy::default(),
             lapsed_on: 0,
             effects: Vec::new(),
             seed: wake.seed,
@@ -122,9 +132,13 @@ impl<S: Sql> Mailbox<S> {
 
     fn load(&mut self, sockets: &[Vec<u8>]) -> Result<(), StorageError> {
         self.ledger = Ledger::load(&self.sql)?;
-        if let Some(row) = self.sql.run("SELECT number FROM account", &[])?.pop() {
-            let number = PhoneNumber::from_digits(Columns::of(row).integer()?);
+        let query = "SELECT number, last_seen, privacy, EXISTS (SELECT 1 FROM person) FROM account";
+        if let Some(row) = self.sql.run(query, &[])?.pop() {
+            let mut columns = Columns::of(row);
+            let number = PhoneNumber::from_digits(columns.integer()?);
             self.account = Some(number.or(Err(StorageError::Row("the account's number")))?);
+            self.presence.last_seen = columns.integer()?;
+            self.privacy = Privacy::new(columns.integer()?, columns.integer()? != 0);
         }
         let query = "SELECT slot, device, name, registered_at, cursor, since, seen_on FROM device
              ORDER BY slot";
@@ -140,6 +154,7 @@ impl<S: Sql> Mailbox<S> {
                 seen_on: columns.integer()?,
                 sends: Bucket::default(),
                 receipts: Bucket::default(),
+                signals: Bucket::default(),
                 push: None,
             });
         }
@@ -168,6 +183,7 @@ impl<S: Sql> Mailbox<S> {
             session.unacknowledged = self.queue.unacknowledged(session.slot, session.sent_through);
             self.sessions.insert(SocketId(attachment.socket), session);
         }
+        self.presence.available = self.is_available();
         self.resuming = !self.queue.is_empty();
         Ok(())
     }
@@ -277,6 +293,7 @@ impl<S: Sql> Mailbox<S> {
                 self.fill(socket)?;
             }
         }
+        self.settle_presence(now)?;
         if let Some(from) = self.account {
             for (&to, lane) in &mut self.lanes {
                 if let Some(request) = lane.depart(from, to) {

@@ -1,7 +1,9 @@
 //! What mailboxes say to each other. It outlives a deploy: two versions of the server can be on
 //! either end, so kinds and fields are only ever added, and golden tests pin the bytes.
 
-use estafette_protocol::{Body, DeviceId, ErrorCode, Mark, MessageId, Millis, PhoneNumber};
+use estafette_protocol::{
+    Activity, Body, DeviceId, ErrorCode, Mark, MessageId, Millis, PhoneNumber,
+};
 use serde::{Deserialize, Serialize};
 
 /// One call: everything that one mailbox has for another at the time, in order.
@@ -57,6 +59,27 @@ pub enum PeerItem {
         /// When.
         at: Millis,
     },
+    /// Tell me whether your user is there, now and when that changes, until I say that nobody asks any
+    /// more. Answered by [`Verdict::Seen`].
+    Watch {
+        /// Whether my account shows you when its user was last there.
+        last_seen: bool,
+        /// Whether it shows you that its user is there.
+        online: bool,
+    },
+    /// My user has come, or gone. Refused with `not_found` where nobody watches.
+    Presence {
+        /// Whether they are there.
+        available: bool,
+        /// When they were last there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_seen: Option<Millis>,
+    },
+    /// My user types in the chat with yours.
+    ChatState {
+        /// What they do.
+        state: Activity,
+    },
 }
 
 /// A message on its way from mailbox to mailbox.
@@ -102,6 +125,14 @@ pub enum Verdict {
     Held,
     /// A device has it already.
     Delivered,
+    /// Whether the user is there, as far as the caller may know.
+    Seen {
+        /// Whether they are there.
+        available: bool,
+        /// When they were last there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_seen: Option<Millis>,
+    },
     /// Not taken; nothing has changed.
     Refused {
         /// Why.
@@ -119,6 +150,7 @@ impl PeerRequest {
             PeerItem::Stored { ids, .. }
             | PeerItem::Delivered { ids, .. }
             | PeerItem::Receipt { ids, .. } => ids.len() * 17 + 64,
+            PeerItem::Watch { .. } | PeerItem::Presence { .. } | PeerItem::ChatState { .. } => 64,
         }
     }
 }

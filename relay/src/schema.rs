@@ -93,6 +93,15 @@ const MIGRATIONS: &[&[&str]] = &[
         "ALTER TABLE device ADD COLUMN since INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE device ADD COLUMN seen_on INTEGER NOT NULL DEFAULT 0",
     ],
+    // Presence and privacy. `last_seen` is when the user was last there, 0 if never. `privacy` holds the
+    // audience of each attribute, `person.flags` what is said of somebody: see `privacy.rs`. `watcher.shows`
+    // is what the watcher shows in turn.
+    &[
+        "ALTER TABLE account ADD COLUMN last_seen INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE account ADD COLUMN privacy INTEGER NOT NULL DEFAULT 0",
+        "CREATE TABLE person (number INTEGER PRIMARY KEY, flags INTEGER NOT NULL) STRICT",
+        "CREATE TABLE watcher (number INTEGER PRIMARY KEY, shows INTEGER NOT NULL) STRICT",
+    ],
     #[cfg(feature = "rehearsal")]
     &["ALTER TABLE device ADD COLUMN rehearsed INTEGER NOT NULL DEFAULT 0"],
 ];

@@ -1,6 +1,6 @@
 //! One open socket: which device is at the other end, and how far it has been served.
 
-use estafette_protocol::{DeviceId, Encoding};
+use estafette_protocol::{DeviceId, Encoding, PhoneNumber};
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::Bucket;
@@ -20,10 +20,22 @@ pub(crate) struct Session {
     pub(crate) unacknowledged: usize,
     pub(crate) drained: bool,
     pub(crate) batches: Bucket,
+    /// The device said that its user is there.
+    pub(crate) available: bool,
+    /// Whose presence it watches.
+    pub(crate) watched: Vec<Watched>,
+}
+
+/// An account that a socket watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Watched {
+    pub(crate) account: PhoneNumber,
+    /// Its mailbox has answered, and says when something changes.
+    pub(crate) answered: bool,
 }
 
 /// What survives hibernation with the socket. Pinned by a golden test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Attachment {
     #[serde(rename = "s")]
     pub(crate) socket: u32,
@@ -39,6 +51,12 @@ pub(crate) struct Attachment {
     /// counts it among the open ones.
     #[serde(rename = "c", default, skip_serializing_if = "core::ops::Not::not")]
     pub(crate) closed: bool,
+    /// The device said that its user is there.
+    #[serde(rename = "a", default, skip_serializing_if = "core::ops::Not::not")]
+    pub(crate) available: bool,
+    /// Whose presence it watches, where that was answered.
+    #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) watched: Vec<PhoneNumber>,
 }
 
 cbor!(pub(crate) Attachment);
@@ -52,6 +70,12 @@ impl Session {
             sent_through: self.sent_through,
             drained: self.drained,
             closed: false,
+            available: self.available,
+            watched: self
+                .watched
+                .iter()
+                .filter_map(|watched| watched.answered.then_some(watched.account))
+                .collect(),
         }
     }
 
@@ -64,6 +88,12 @@ impl Session {
             unacknowledged: 0,
             drained: attachment.drained,
             batches: Bucket::default(),
+            available: attachment.available,
+            watched: attachment
+                .watched
+                .iter()
+                .map(|&account| Watched { account, answered: true })
+                .collect(),
         }
     }
 }

@@ -88,6 +88,7 @@ impl<S: Sql> Mailbox<S> {
             seen_on: 0,
             sends: Default::default(),
             receipts: Default::default(),
+            signals: Default::default(),
             push: None,
         });
         Ok(())

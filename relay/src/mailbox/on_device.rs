@@ -1,16 +1,18 @@
 //! The entrance for devices: a socket opens, says something, closes.
 
+use estafette_protocol::http::Attribute;
 use estafette_protocol::{
     Ack, ClientFrame, Decoded, DeviceId, Drained, ErrorCode, ErrorFrame, Hello, Mark, MessageId,
     Millis, PhoneNumber, Receipt, Refused, Send, ServerFrame, WireMessage, limits,
 };
 
 use super::Mailbox;
+use super::copies::Gathered;
 use super::on_peer::{Delivered, News};
 use crate::effect::{Connect, Effect, Refusal, SocketId};
 use crate::entry::{Place, Position};
 use crate::lane::{Concern, LANE_ITEMS_MAX, LaneItem};
-use crate::peer::{PeerItem, PeerMessage};
+use crate::peer::{PeerItem, PeerMessage, Verdict};
 use crate::session::Session;
 use crate::sql::{Sql, StorageError};
 
@@ -54,6 +56,8 @@ impl<S: Sql> Mailbox<S> {
             unacknowledged: 0,
             drained: false,
             batches: Default::default(),
+            available: false,
+            watched: Vec::new(),
         };
         self.sessions.insert(socket, session);
         let waiting = self.queue.waiting_for(slot);
@@ -116,13 +120,22 @@ impl<S: Sql> Mailbox<S> {
         match decoded {
             Decoded::Frame(ClientFrame::Send(send)) => self.on_send(now, device, send),
             Decoded::Frame(ClientFrame::Receipt(receipt)) => {
-                self.on_receipt(now, device, receipt);
+                self.on_receipt(now, device, receipt)?;
             }
             Decoded::Frame(ClientFrame::Ack(ack)) if ack.ids.len() > limits::IDS_MAX => {
                 self.put(socket, &fault(ErrorCode::TooMany));
             }
             Decoded::Frame(ClientFrame::Ack(ack)) => self.on_ack(now, socket, ack)?,
-            Decoded::Frame(ClientFrame::Presence(_) | ClientFrame::ChatState(_)) => {}
+            Decoded::Frame(ClientFrame::Presence(presence)) => {
+                if let Err(code) = self.on_presence(now, socket, device, presence)? {
+                    self.put(socket, &fault(code));
+                }
+            }
+            Decoded::Frame(ClientFrame::ChatState(state)) => {
+                if let Err(code) = self.on_chat_state(now, device, state) {
+                    self.put(socket, &fault(code));
+                }
+            }
             Decoded::Malformed(Some(id)) => self.refuse(device, id, ErrorCode::Malformed.into()),
             Decoded::Malformed(None) => self.put(socket, &fault(ErrorCode::Malformed)),
             Decoded::Unknown => self.put(socket, &fault(ErrorCode::UnknownFrame)),
@@ -149,14 +162,29 @@ impl<S: Sql> Mailbox<S> {
         self.admit(now, device, send.to, |device| &mut device.sends)
     }
 
-    fn on_receipt(&mut self, now: Millis, device: DeviceId, receipt: Receipt) {
+    fn on_receipt(
+        &mut self,
+        now: Millis,
+        device: DeviceId,
+        receipt: Receipt,
+    ) -> Result<(), StorageError> {
         let id = receipt.id;
         if let Err(refusal) = self.admit_receipt(now, device, &receipt) {
-            return self.refuse(device, id, refusal);
+            self.refuse(device, id, refusal);
+            return Ok(());
         }
         let Receipt { to, ids, mark, .. } = receipt;
         let item = PeerItem::Receipt { id, device, ids, mark, at: now };
-        self.post(to, LaneItem { item, concern: Concern::Device { device, id } });
+        if self.shows(to, Attribute::ReadMarks)? {
+            self.post(to, LaneItem { item, concern: Concern::Device { device, id } });
+            return Ok(());
+        }
+        // It is for the account's other devices alone.
+        let mut copies = Gathered::new();
+        self.gather(now, to, &item, Some(Verdict::Stored), &mut copies);
+        self.admit_copies(now, copies)?;
+        self.tell_sent(device, vec![id], now);
+        Ok(())
     }
 
     fn admit_receipt(

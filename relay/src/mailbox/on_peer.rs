@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use estafette_protocol::{
-    Deliver, DeviceId, ErrorCode, Fault, Mark, MessageId, Millis, PhoneNumber, Receipted, Refused,
-    ServerFrame, limits,
+    Deliver, DeviceId, Doing, ErrorCode, Fault, Mark, MessageId, Millis, PhoneNumber, Receipted,
+    Refused, ServerFrame, limits,
 };
 
 use super::Mailbox;
@@ -29,7 +29,7 @@ fn is_final(verdict: Option<Verdict>) -> bool {
     match verdict {
         Some(Verdict::Refused { code, .. }) => code.fault() == Fault::Caller,
         Some(Verdict::Stored | Verdict::Held | Verdict::Delivered) => true,
-        None => false,
+        Some(Verdict::Seen { .. }) | None => false,
     }
 }
 
@@ -54,7 +54,7 @@ impl<S: Sql> Mailbox<S> {
         let mut verdicts = Vec::with_capacity(request.items.len());
         let mut admitted = Admitted::new();
         for item in request.items {
-            let verdict = self.on_item(now, request.from, item, verdicts.len(), &mut admitted);
+            let verdict = self.on_item(now, request.from, item, verdicts.len(), &mut admitted)?;
             verdicts.push(verdict);
         }
         // What is stored and not admitted waits already.
@@ -79,9 +79,20 @@ impl<S: Sql> Mailbox<S> {
         item: PeerItem,
         index: usize,
         admitted: &mut Admitted,
-    ) -> Verdict {
-        match item {
+    ) -> Result<Verdict, StorageError> {
+        if let Some(verdict) = self.turned_away(from, &item)? {
+            return Ok(verdict);
+        }
+        Ok(match item {
             PeerItem::Message(message) => self.on_peer_message(now, from, message, index, admitted),
+            PeerItem::Watch { last_seen, online } => self.on_watch(from, last_seen, online)?,
+            PeerItem::Presence { available, last_seen } => {
+                self.on_peer_presence(from, available, last_seen)
+            }
+            PeerItem::ChatState { state } => {
+                self.tell_all(&ServerFrame::ChatState(Doing { from, state }));
+                Verdict::Delivered
+            }
             PeerItem::Stored { device, ids, at } => {
                 self.ledger.stored_elsewhere();
                 self.tell_sent(device, ids, at);
@@ -102,7 +113,7 @@ impl<S: Sql> Mailbox<S> {
                 let receipt = Receipted { id, from, ids, mark, at, to: None };
                 self.on_mark(receipt, Some(device), false, index, admitted)
             }
-        }
+        })
     }
 
     fn on_mark(
@@ -371,6 +382,8 @@ impl<S: Sql> Mailbox<S> {
                 Concern::Owed(id) if is_final(verdict) => {
                     self.sql.run("DELETE FROM owed WHERE id = ?", &[id.into()])?;
                 }
+                Concern::Watch => self.on_watched(peer, verdict),
+                Concern::Watcher => self.on_watcher_told(peer, verdict)?,
                 Concern::Owed(_) | Concern::Nobody => {}
             }
         }
@@ -512,7 +525,10 @@ impl Replies {
                 return self.sent.entry(device).or_default().push(id);
             }
             Some(Verdict::Refused { code, retry_after }) => Refusal { code, retry_after },
-            None => Refusal { code: ErrorCode::Unavailable, retry_after: Some(RETRY) },
+            // Not the answer to that.
+            Some(Verdict::Seen { .. }) | None => {
+                Refusal { code: ErrorCode::Unavailable, retry_after: Some(RETRY) }
+            }
         };
         let (ids, retry_after) = self.refused.entry((device, refusal.code)).or_default();
         ids.push(id);

@@ -1,0 +1,286 @@
+//! Presence: whether the account's user is there, who is told, and whose presence its devices watch.
+//!
+//! Invariants:
+//! - presence is told to who watches, and to nobody else;
+//! - a watch lasts on the watching side for as long as a socket has it: it is in the socket's attachment,
+//!   which hibernation keeps; on the watched side it is a row, and goes when the watching mailbox says
+//!   that nobody asks any more. Nothing is said while nothing changes;
+//! - what somebody does in a chat is passed on at once or never, and kept nowhere.
+
+use std::collections::BTreeMap;
+
+use estafette_protocol::http::Attribute;
+use estafette_protocol::{
+    ChatState, DeviceId, ErrorCode, Fault, Millis, PhoneNumber, Presence as Said, Seen,
+    ServerFrame, limits,
+};
+
+use super::Mailbox;
+use crate::effect::SocketId;
+use crate::lane::{Concern, LaneItem};
+use crate::peer::{PeerItem, Verdict};
+use crate::session::Watched;
+use crate::sql::{Columns, Sql, StorageError};
+
+/// What a device may say of its user at once, and a second after that.
+const SIGNAL_BURST: u32 = 30;
+const SIGNALS_PER_SECOND: u32 = 2;
+
+// What a watcher shows in turn.
+const SHOWS_LAST_SEEN: u64 = 1;
+const SHOWS_ONLINE: u64 = 2;
+
+/// Whether the user is there, and who asks.
+#[derive(Debug, Default)]
+pub(crate) struct Presence {
+    /// As the watchers were told.
+    pub(crate) available: bool,
+    /// When they were last there; 0: never, as far as is known.
+    pub(crate) last_seen: Millis,
+    /// Who watches, and what they show. Read when it is needed.
+    watchers: Option<BTreeMap<PhoneNumber, u64>>,
+}
+
+impl<S: Sql> Mailbox<S> {
+    /// A device says whether its user is there, and which chats are open.
+    pub(crate) fn on_presence(
+        &mut self,
+        now: Millis,
+        socket: SocketId,
+        device: DeviceId,
+        said: Said,
+    ) -> Result<Result<(), ErrorCode>, StorageError> {
+        if said.watch.len() > limits::WATCHED_MAX {
+            return Ok(Err(ErrorCode::TooMany));
+        }
+        if let Err(code) = self.admit_signal(now, device) {
+            return Ok(Err(code));
+        }
+        let own = self.account;
+        let Some(session) = self.sessions.get_mut(&socket) else { return Ok(Ok(())) };
+        session.available = said.available;
+        let mut watched: Vec<Watched> = Vec::with_capacity(said.watch.len());
+        for account in said.watch {
+            let is_new = watched.iter().all(|known| known.account != account);
+            if is_new && own != Some(account) {
+                let known = session.watched.iter().find(|known| known.account == account);
+                watched.push(known.copied().unwrap_or(Watched { account, answered: false }));
+            }
+        }
+        session.watched.clone_from(&watched);
+        for watched in watched.into_iter().filter(|watched| !watched.answered) {
+            self.watch(watched.account)?;
+        }
+        self.remember(socket);
+        Ok(Ok(()))
+    }
+
+    fn watch(&mut self, account: PhoneNumber) -> Result<(), StorageError> {
+        let last_seen = self.shows(account, Attribute::LastSeen)?;
+        let online = self.shows(account, Attribute::Online)?;
+        let item = PeerItem::Watch { last_seen, online };
+        let item = LaneItem { item, concern: Concern::Watch };
+        self.lanes.entry(account).or_default().replace(item);
+        Ok(())
+    }
+
+    /// A device says what its user does in a chat.
+    pub(crate) fn on_chat_state(
+        &mut self,
+        now: Millis,
+        device: DeviceId,
+        said: ChatState,
+    ) -> Result<(), ErrorCode> {
+        self.admit_signal(now, device)?;
+        if self.account != Some(said.to) {
+            let item = PeerItem::ChatState { state: said.state };
+            let item = LaneItem { item, concern: Concern::Nobody };
+            self.lanes.entry(said.to).or_default().replace(item);
+        }
+        Ok(())
+    }
+
+    fn admit_signal(&mut self, now: Millis, device: DeviceId) -> Result<(), ErrorCode> {
+        let device = self.device_mut(device).ok_or(ErrorCode::DeviceRemoved)?;
+        let taken = device.signals.take(now, SIGNAL_BURST, SIGNALS_PER_SECOND);
+        taken.or(Err(ErrorCode::RateLimited))?;
+        let budget = self.config.daily_budget;
+        self.ledger.check(now, budget).or(Err(ErrorCode::BudgetExhausted))
+    }
+
+    // As the one that watches.
+
+    /// The watched mailbox has answered, or did not: then the device asks again.
+    pub(crate) fn on_watched(&mut self, account: PhoneNumber, verdict: Option<Verdict>) {
+        let (available, last_seen) = match verdict {
+            Some(Verdict::Seen { available, last_seen }) => (available, last_seen),
+            // Who is not registered looks like somebody who hides.
+            Some(Verdict::Refused { code, .. }) if code.fault() == Fault::Caller => (false, None),
+            _ => return,
+        };
+        self.tell_watching(Seen { from: account, available, last_seen });
+    }
+
+    /// The user of a watched account has come or gone.
+    pub(crate) fn on_peer_presence(
+        &mut self,
+        from: PhoneNumber,
+        available: bool,
+        last_seen: Option<Millis>,
+    ) -> Verdict {
+        if self.tell_watching(Seen { from, available, last_seen }) {
+            Verdict::Delivered
+        } else {
+            Verdict::Refused { code: ErrorCode::NotFound, retry_after: None }
+        }
+    }
+
+    /// Puts a presence on the sockets that watch it. Returns whether there are any.
+    fn tell_watching(&mut self, seen: Seen) -> bool {
+        let mut sockets = Vec::new();
+        for (&socket, session) in &mut self.sessions {
+            let watched = session.watched.iter_mut().find(|known| known.account == seen.from);
+            if let Some(watched) = watched {
+                sockets.push((socket, !watched.answered));
+                watched.answered = true;
+            }
+        }
+        for &(socket, is_new) in &sockets {
+            self.put(socket, &ServerFrame::Presence(seen));
+            if is_new {
+                self.remember(socket);
+            }
+        }
+        !sockets.is_empty()
+    }
+
+    /// Puts a frame on every socket.
+    pub(crate) fn tell_all(&mut self, frame: &ServerFrame) {
+        for socket in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.put(socket, frame);
+        }
+    }
+
+    // As the one that is watched.
+
+    /// Another account asks to be told of the user's presence.
+    pub(crate) fn on_watch(
+        &mut self,
+        from: PhoneNumber,
+        last_seen: bool,
+        online: bool,
+    ) -> Result<Verdict, StorageError> {
+        let flag = |is: bool, flag| if is { flag } else { 0 };
+        let shows = flag(last_seen, SHOWS_LAST_SEEN) | flag(online, SHOWS_ONLINE);
+        let watchers = self.watchers()?;
+        let known = watchers.get(&from).copied();
+        if known.is_none() && watchers.len() >= limits::WATCHERS_MAX {
+            return Ok(Verdict::Seen { available: false, last_seen: None });
+        }
+        if known != Some(shows) {
+            watchers.insert(from, shows);
+            self.sql.run(
+                "INSERT INTO watcher (number, shows) VALUES (?, ?)
+                 ON CONFLICT (number) DO UPDATE SET shows = excluded.shows",
+                &[from.digits().into(), shows.into()],
+            )?;
+        }
+        let (available, last_seen) = self.visible(from, last_seen, online)?;
+        Ok(Verdict::Seen { available, last_seen })
+    }
+
+    fn watchers(&mut self) -> Result<&mut BTreeMap<PhoneNumber, u64>, StorageError> {
+        let watchers = match self.presence.watchers.take() {
+            Some(watchers) => watchers,
+            None => {
+                let rows = self.sql.run("SELECT number, shows FROM watcher", &[])?;
+                let watchers = rows.into_iter().map(|row| {
+                    let mut columns = Columns::of(row);
+                    let number = PhoneNumber::from_digits(columns.integer()?)
+                        .or(Err(StorageError::Row("the number of a watcher")))?;
+                    Ok((number, columns.integer()?))
+                });
+                watchers.collect::<Result<_, StorageError>>()?
+            }
+        };
+        Ok(self.presence.watchers.insert(watchers))
+    }
+
+    /// Whether any device says that its user is there.
+    pub(crate) fn is_available(&self) -> bool {
+        self.sessions.values().any(|session| session.available)
+    }
+
+    /// At the end of each step: if the user has come or gone, tells who watches.
+    pub(crate) fn settle_presence(&mut self, now: Millis) -> Result<(), StorageError> {
+        let available = self.is_available();
+        if available == self.presence.available {
+            return Ok(());
+        }
+        self.presence.available = available;
+        if !available {
+            self.presence.last_seen = now;
+            self.sql.run("UPDATE account SET last_seen = ?", &[now.into()])?;
+        }
+        let watchers: Vec<_> =
+            self.watchers()?.iter().map(|(&number, &shows)| (number, shows)).collect();
+        watchers.into_iter().try_for_each(|(number, shows)| self.tell_watcher(number, shows))
+    }
+
+    fn tell_watcher(&mut self, number: PhoneNumber, shows: u64) -> Result<(), StorageError> {
+        let (online, seen) = (shows & SHOWS_ONLINE != 0, shows & SHOWS_LAST_SEEN != 0);
+        // Of what is hidden, a watcher is not told that it changes either.
+        let hidden = !(online && self.shows(number, Attribute::Online)?)
+            && !(seen && self.shows(number, Attribute::LastSeen)?);
+        if hidden {
+            return Ok(());
+        }
+        self.say_presence(number, seen, online)
+    }
+
+    fn say_presence(
+        &mut self,
+        number: PhoneNumber,
+        last_seen: bool,
+        online: bool,
+    ) -> Result<(), StorageError> {
+        let (available, last_seen) = self.visible(number, last_seen, online)?;
+        let item = PeerItem::Presence { available, last_seen };
+        let item = LaneItem { item, concern: Concern::Watcher };
+        self.lanes.entry(number).or_default().replace(item);
+        Ok(())
+    }
+
+    /// A watcher was told, or says that nobody asks any more.
+    pub(crate) fn on_watcher_told(
+        &mut self,
+        number: PhoneNumber,
+        verdict: Option<Verdict>,
+    ) -> Result<(), StorageError> {
+        let gone = matches!(
+            verdict,
+            Some(Verdict::Refused { code: ErrorCode::NotFound | ErrorCode::Unregistered, .. })
+        );
+        if gone && self.watchers()?.remove(&number).is_some() {
+            let statement = "DELETE FROM watcher WHERE number = ?";
+            self.sql.run(statement, &[number.digits().into()])?;
+        }
+        Ok(())
+    }
+
+    /// What the account shows has changed, to one or to all: who watches is told what they see now, and
+    /// who is watched hears what the account shows in turn.
+    pub(crate) fn privacy_changed(&mut self, to: Option<PhoneNumber>) -> Result<(), StorageError> {
+        let concerned = |number: PhoneNumber| to.is_none_or(|to| to == number);
+        let watchers = self.watchers()?.iter().filter(|(number, _)| concerned(**number));
+        let watchers: Vec<_> = watchers.map(|(&number, &shows)| (number, shows)).collect();
+        for (number, shows) in watchers {
+            let (online, seen) = (shows & SHOWS_ONLINE != 0, shows & SHOWS_LAST_SEEN != 0);
+            self.say_presence(number, seen, online)?;
+        }
+        let watched = self.sessions.values().flat_map(|session| &session.watched);
+        let watched = watched.map(|watched| watched.account).filter(|&number| concerned(number));
+        let watched: Vec<_> = watched.collect();
+        watched.into_iter().try_for_each(|number| self.watch(number))
+    }
+}
