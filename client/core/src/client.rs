@@ -13,6 +13,7 @@ mod inbox;
 mod outbox;
 mod receipts;
 mod retry;
+mod siblings;
 mod time;
 
 use estafette_protocol::{DeviceId, MessageId, Millis, PhoneNumber, limits};

@@ -66,6 +66,15 @@ pub enum Event {
     },
     /// A message came in, for the first time.
     Received(Message),
+    /// Another device of this account wrote a message, which goes to its peer.
+    Written(Message),
+    /// The user has read messages of a peer on another device. The peer knows.
+    ReadElsewhere {
+        /// Who sent them.
+        peer: PhoneNumber,
+        /// Which ones: those that were unread here.
+        ids: Vec<MessageId>,
+    },
     /// An outgoing message has come further.
     Status {
         /// Whom it goes to.
