@@ -96,7 +96,8 @@ impl Client {
             }
             ServerFrame::Refused(refused) => self.on_refused(now, refused)?,
             ServerFrame::Drained(_) => self.tell(Event::Drained),
-            ServerFrame::Presence(_) | ServerFrame::ChatState(_) => {}
+            ServerFrame::Presence(seen) => self.on_presence(seen),
+            ServerFrame::ChatState(doing) => self.on_chat_state(now, doing),
             ServerFrame::Goaway(goaway) => self.on_goaway(now, goaway),
             ServerFrame::Error(error) => self.tell(Event::Error(error.code)),
         }
@@ -145,6 +146,7 @@ impl Client {
         let (body, at) = (deliver.body.0, deliver.at);
         let message = Message { place, peer, device, id, incoming, body, at, status };
         if incoming {
+            self.typing.has_written(peer);
             self.tell(Event::Received(message));
             return Ok(());
         }

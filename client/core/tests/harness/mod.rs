@@ -123,6 +123,14 @@ impl Said {
         states.collect()
     }
 
+    pub fn activities(&self) -> Vec<(PhoneNumber, Activity)> {
+        let activities = self.events.iter().filter_map(|event| match event {
+            Event::Activity { peer, activity } => Some((*peer, *activity)),
+            _ => None,
+        });
+        activities.collect()
+    }
+
     pub fn written(&self) -> Vec<Message> {
         let written = self.events.iter().filter_map(|event| match event {
             Event::Written(message) => Some(message.clone()),
