@@ -118,6 +118,7 @@ async fn help_is_as_it_was_agreed() {
     for command in [
         "",
         "register",
+        "link",
         "send",
         "fetch",
         "chat",
@@ -292,7 +293,7 @@ async fn listening_prints_each_message_once_whoever_received_it() {
                 machine.fake.say(vec![ServerFrame::Sent(Sent { ids, at: now() })]);
                 sent = true;
             }
-            ClientFrame::Receipt(_) => panic!("nobody has read it"),
+            other => panic!("nobody has read it, and nobody is there: {other:?}"),
         }
     }
     assert_eq!(sending.wait_with_output().await.unwrap().status.code(), Some(0));
@@ -346,7 +347,7 @@ async fn contacts_devices_and_status_have_stable_shapes() {
         lines(&output),
         [json!({
             "type": "device", "id": "0000000000000001", "name": "laptop", "registered_at": 5,
-            "connected": true, "current": true,
+            "connected": true, "current": true, "primary": false, "seen_at": null,
         })]
     );
 
