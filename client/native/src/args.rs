@@ -107,8 +107,8 @@ pub(crate) struct Register {
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "A code is drawn, to be scanned by a device that is in the account already. \
-                        Where that has no camera, paste the address beneath it:\n  \
-                        estafette devices link ADDRESS"
+                        Where that has no camera, run `estafette devices link` there and paste the \
+                        address beneath the code."
 )]
 pub(crate) struct Link {
     /// What to call this device
@@ -253,12 +253,11 @@ pub(crate) enum Devices {
     /// Print the account's devices
     List,
     /// Make the device that shows a code another device of the account
-    #[command(
-        after_help = "The new device shows the address beneath the code: see `estafette link`."
-    )]
+    #[command(after_help = "The new device shows the address beneath its code: see `estafette \
+                            link`. A shell wants it between quotes.")]
     Link {
-        /// The address that the new device shows
-        url: LinkUrl,
+        /// The address that the new device shows; without it, it is asked for
+        url: Option<LinkUrl>,
     },
     /// Give a device another name
     Rename {

@@ -220,6 +220,11 @@ async fn a_device_approves_names_and_lists_the_others() {
     let output = machine.run(&["--json", "devices", "link", &url]).await;
     let linked = json!({ "type": "linked", "device": "0000000000000002", "name": "my laptop" });
     assert_eq!(lines(&output), [linked]);
+    // Pasted, as a shell would not take it.
+    let mut asked = machine.command(&["devices", "link"]).stdin(Stdio::piped()).spawn().unwrap();
+    asked.stdin.take().unwrap().write_all(format!("{url}\n").as_bytes()).await.unwrap();
+    let output = asked.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
     let refused = LinkUrl::new(CODE, [7; 32], "refused").unwrap().to_string();
     let output = machine.run(&["devices", "link", &refused]).await;
     assert_eq!(output.status.code(), Some(6), "{output:?}");

@@ -1,6 +1,8 @@
 //! `estafette devices`.
 
-use estafette::{Device, Profile};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+
+use estafette::{Device, LinkUrl, Profile, UrlError};
 use jiff::tz::TimeZone;
 
 use crate::args::{Args, Devices, device_name};
@@ -9,6 +11,8 @@ use crate::output::{Line, Output};
 use crate::place;
 use crate::text::{local, one_line};
 
+/// More than the longest address has.
+const LINE_BYTES_MAX: u64 = 4096;
 /// How much of a device's name is shown, in characters.
 const NAME_CHARACTERS: usize = 64;
 
@@ -26,6 +30,7 @@ pub(crate) async fn devices(
             }
         }
         Devices::Link { url } => {
+            let url = url.clone().map_or_else(|| pasted(output), Ok)?;
             let (server, token) = (&account.server, &account.token);
             let device = server.approve(token, url.code(), url.name(), url.identity_key()).await?;
             let (name, number) = (url.name(), account.number);
@@ -33,8 +38,8 @@ pub(crate) async fn devices(
                 let name = one_line(name.as_bytes(), NAME_CHARACTERS);
                 let remove = place::example(args, &format!("devices remove {device}"));
                 format!(
-                    "{name} is now a device of {number}, with all that it may do. If you did not \
-                     want that, {remove} ends it."
+                    "{name} is now a device of {number}: it reads and writes as you do.\n\
+                     If you did not want that, {remove} ends it."
                 )
             })?;
         }
@@ -49,6 +54,17 @@ pub(crate) async fn devices(
         }
     }
     Ok(())
+}
+
+/// Reads an address from standard input.
+fn pasted(output: &Output) -> Result<LinkUrl, Failure> {
+    if io::stdin().is_terminal() && !output.is_json() {
+        print!("Address: ");
+        io::stdout().flush()?;
+    }
+    let mut line = String::new();
+    io::stdin().lock().take(LINE_BYTES_MAX).read_line(&mut line)?;
+    line.parse().map_err(|error: UrlError| Failure::usage(error.to_string()))
 }
 
 fn described(device: &Device, output: &Output) -> String {

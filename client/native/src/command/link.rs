@@ -19,8 +19,9 @@ pub(crate) async fn run(args: &Args, asked: &Link, output: &Output) -> Result<()
     let (url, expires_at) = (linking.url().to_string(), linking.expires_at());
     output.line(&Line::Link { url: &url, expires_at }, || {
         format!(
-            "Scan this with a device of your account, or paste the address beneath it there:\n\
-             estafette devices link ADDRESS\n\n{}\n\nIt is good for {}. Waiting for the approval…",
+            "Scan this with a device of your account. Or run `estafette devices link` on one, and\n\
+             paste the address that stands beneath.\n\n{}\n\n\
+             It is good for {}. Waiting for the approval…",
             qr::with_text(&url),
             good_for(expires_at)
         )
@@ -44,8 +45,8 @@ pub(crate) async fn run(args: &Args, asked: &Link, output: &Output) -> Result<()
     let (chat, listen) = (place::example(args, "chat NUMBER"), place::example(args, "listen"));
     output.line(&line, || {
         format!(
-            "This is now a device of {number}: what is sent to that number arrives here too, and \
-             what you write here is seen on your other devices. Now try {chat} or {listen}."
+            "This is now a device of {number}. What is sent to that number arrives here too, and\n\
+             what you write here is seen on your other devices. Now try {chat} or\n{listen}."
         )
     })?;
     Ok(())
