@@ -115,17 +115,7 @@ async fn on_terminal(
                 limit += PAGE_MESSAGES;
                 model.show(client.history(peer, limit).await?, limit);
             }
-            Action::Send(text) => match client.send(peer, text.clone()).await {
-                Ok(id) => {
-                    model.wrote(id, text, now());
-                    // Somebody who writes wants it to go, so the wait is over.
-                    client.connect().await?;
-                }
-                Err(error) => {
-                    model.editor.insert(&text);
-                    model.notice = Some(format!("{error}."));
-                }
-            },
+            Action::Send(text) => send(client, &mut model, text).await?,
         }
         let activity = if rested || leaves {
             typing.stopped()
@@ -141,6 +131,21 @@ async fn on_terminal(
             return Ok(());
         }
     }
+}
+
+async fn send(client: &Client, model: &mut Model, text: String) -> Result<(), Failure> {
+    match client.send(model.peer, text.clone()).await {
+        Ok(id) => {
+            model.wrote(id, text, now());
+            // Somebody who writes wants it to go, so the wait is over.
+            client.connect().await?;
+        }
+        Err(error) => {
+            model.editor.insert(&text);
+            model.notice = Some(format!("{error}."));
+        }
+    }
+    Ok(())
 }
 
 /// Something came from the terminal.

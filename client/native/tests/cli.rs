@@ -3,24 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod fake;
+mod machine;
 
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::{env, fs};
 
 use estafette::ErrorCode;
 use estafette_protocol::http::{CodeSent, Registered};
 use estafette_protocol::{Body, ClientFrame, Deliver, DeviceId, MessageId, Sent, ServerFrame};
-use estafette_testkit::TempDir;
 use fake::{ALICE, BOB, Fake, TOKEN, now, number, problem};
+use machine::{Machine, error, lines};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
-
-struct Machine {
-    directory: TempDir,
-    fake: Fake,
-}
 
 impl Machine {
     async fn new() -> Self {
@@ -51,40 +46,11 @@ impl Machine {
             ),
             _ => (404, problem(ErrorCode::NotFound)),
         });
-        Self { directory: TempDir::new().unwrap(), fake }
+        Self::on(fake)
     }
 
     async fn registered() -> Self {
-        let machine = Self::new().await;
-        let done = machine.run(&["register", "+33612345678", "--code", "123456"]).await;
-        assert_eq!(done.status.code(), Some(0), "{done:?}");
-        machine
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_estafette"));
-        command
-            .args(arguments)
-            .env_clear()
-            .env("ESTAFETTE_DIR", self.directory.path())
-            .env("ESTAFETTE_SERVER", &self.fake.address)
-            .env("TZ", "UTC")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        command
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().await.unwrap()
-    }
-
-    /// Runs a command with this on its standard input, to its end.
-    async fn feed(&self, arguments: &[&str], input: &str) -> Output {
-        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
-        child.wait_with_output().await.unwrap()
+        Self::new().await.registers().await
     }
 
     /// Takes `count` messages that a command sends, and says that they are safe.
@@ -100,15 +66,6 @@ impl Machine {
         }
         taken
     }
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    let text = std::str::from_utf8(&output.stdout).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn error(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod fake;
+mod machine;
 
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use estafette::{ChatUrl, DeviceId, ErrorCode, LinkUrl};
@@ -13,19 +14,13 @@ use estafette_protocol::{
     Activity, Body, ClientFrame, Deliver, Doing, MessageId, Presence, Seen as Told, Sent,
     ServerFrame,
 };
-use estafette_testkit::TempDir;
 use fake::{ALICE, BOB, Fake, Seen, TOKEN, now, number, problem};
+use machine::{Machine, error, lines, text};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
 
 const CODE: &str = "0123456789abcdef0123456789abcdef01234567";
 const SECRET: &str = "secret";
-
-struct Machine {
-    directory: TempDir,
-    fake: Fake,
-}
 
 impl Machine {
     /// A machine whose server approves a link when it is asked for the second time.
@@ -72,33 +67,11 @@ impl Machine {
             ),
             _ => (404, problem(ErrorCode::NotFound)),
         });
-        Self { directory: TempDir::new().unwrap(), fake }
+        Self::on(fake)
     }
 
     async fn registered() -> Self {
-        let machine = Self::new().await;
-        let done = machine.run(&["register", "+33612345678", "--code", "123456"]).await;
-        assert_eq!(done.status.code(), Some(0), "{done:?}");
-        machine
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_estafette"));
-        command
-            .args(arguments)
-            .env_clear()
-            .env("ESTAFETTE_DIR", self.directory.path())
-            .env("ESTAFETTE_SERVER", &self.fake.address)
-            .env("TZ", "UTC")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        command
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().await.unwrap()
+        Self::new().await.registers().await
     }
 
     /// The next request, whatever happens before.
@@ -111,18 +84,6 @@ impl Machine {
             }
         }
     }
-}
-
-fn text(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).unwrap()
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    text(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn error(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
 }
 
 #[tokio::test]
@@ -221,9 +182,7 @@ async fn a_device_approves_names_and_lists_the_others() {
     let linked = json!({ "type": "linked", "device": "0000000000000002", "name": "my laptop" });
     assert_eq!(lines(&output), [linked]);
     // Pasted, as a shell would not take it.
-    let mut asked = machine.command(&["devices", "link"]).stdin(Stdio::piped()).spawn().unwrap();
-    asked.stdin.take().unwrap().write_all(format!("{url}\n").as_bytes()).await.unwrap();
-    let output = asked.wait_with_output().await.unwrap();
+    let output = machine.feed(&["devices", "link"], &format!("{url}\n")).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let refused = LinkUrl::new(CODE, [7; 32], "refused").unwrap().to_string();
     let output = machine.run(&["devices", "link", &refused]).await;
