@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //! - what is said of the user leaves in the step that says it, or never;
-//! - what is told of a peer ends: when they say so, when they write, or [`limits::CHAT_STATE_LIFE`]
-//!   after they last said it.
+//! - what is told of a peer ends: when they say so, when they write, when the connection is lost, or
+//!   [`limits::CHAT_STATE_LIFE`] after they last said it.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,9 @@ use crate::{Effect, Event, StoreError};
 const REPEAT: Millis = 3000;
 /// The most peers whose activity is known at a time. Of more, nothing is told.
 const PEERS_MAX: usize = 256;
+
+/// What is not believed any more: the end of the step tells it.
+const OVER: Timer = Timer::after(0, 0);
 
 /// See the file's documentation.
 #[derive(Debug, Default)]
@@ -35,15 +38,18 @@ impl Typing {
         self.leaving.take()
     }
 
-    /// What peers do ends by itself.
+    /// Nobody would be heard to stop.
     pub(super) fn disconnected(&mut self) {
         (self.leaving, self.said) = (None, None);
+        for (_, until) in self.peers.values_mut() {
+            *until = OVER;
+        }
     }
 
     /// Who has written types no more. The step that keeps the message tells it.
     pub(super) fn has_written(&mut self, peer: PhoneNumber) {
         if let Some((_, until)) = self.peers.get_mut(&peer) {
-            *until = Timer::after(0, 0);
+            *until = OVER;
         }
     }
 
