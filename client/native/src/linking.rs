@@ -54,8 +54,7 @@ impl Linking {
         self.offer.expires_at
     }
 
-    /// Waits until a device of an account approves, and makes the profile. The same code may be
-    /// collected once more if this ends before the profile is written.
+    /// Waits until a device of an account approves, and makes the profile.
     ///
     /// # Errors
     /// [`Error::NotApproved`] when nobody does in time; otherwise when the server refuses or doesn't

@@ -2,8 +2,8 @@
 //!
 //! | File | What it holds | If it is lost |
 //! |---|---|---|
-//! | `account.json` | server, number, device, token | register again |
-//! | `identity.key` | the device's Ed25519 secret | register again |
+//! | `account.json` | server, number, device, token | register or link again |
+//! | `identity.key` | the device's Ed25519 secret | register or link again |
 //! | `store.key` | key and salt of the store | the store is lost with it |
 //! | `store.db` | messages and contacts, encrypted | what waits on the server comes |
 //! | `spool/` | files from pipes on their way out, encrypted with keys of the store | they are not sent |
