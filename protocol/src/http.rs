@@ -192,7 +192,6 @@ pub struct Known {
     /// Who.
     pub number: PhoneNumber,
     /// What is said of them.
-    #[serde(flatten)]
     pub person: Person,
 }
 

@@ -158,8 +158,7 @@ fn what_an_account_answers() {
         primary: false,
         seen_at: None,
     };
-    let linked =
-        http::Device { primary: true, seen_at: Some(NOON), current: true, ..info.clone() };
+    let linked = http::Device { primary: true, seen_at: Some(NOON), current: true, ..info.clone() };
     let usage = http::Usage {
         requests: 1,
         rows_written: 2,
@@ -321,6 +320,22 @@ fn attachments(encoding: Encoding) -> [String; 3] {
 fn the_attachment_of_a_socket() {
     let written = [attachments(Encoding::Cbor), attachments(Encoding::Json)].concat();
     compare(ATTACHMENTS, &written);
+}
+
+#[test]
+fn the_attachment_of_a_socket_that_watches() {
+    let mut world = World::with(&[ALICE]);
+    world.register(BOB, DEVICE.0);
+    let bob = world.connect(BOB, DEVICE.0);
+    let presence = Presence { available: true, watch: vec![number(ALICE)] };
+    world.says(BOB, bob, &[ClientFrame::Presence(presence)]);
+    compare(&[WATCHING], &[hex(&world.object(BOB).sockets[&bob].attachment)]);
+    world.hibernates(BOB);
+    let alice = world.connect(ALICE, 1);
+    let here = Presence { available: true, watch: vec![] };
+    world.says(ALICE, alice, &[ClientFrame::Presence(here)]);
+    let heard = world.hears(BOB, bob);
+    assert!(matches!(heard.last(), Some(ServerFrame::Presence(Seen { available: true, .. }))));
 }
 
 #[test]
@@ -545,10 +560,12 @@ const ACCOUNT_ANSWERS: &[&str] = &[
     "a16772656675736564a264636f64656c726174655f6c696d697465646b72657472795f61667465721903e8",
     "a1676465766963657381a7626964480102030405060708646e616d656570686f6e656d726567697374657265645f61741b000001a3185c500069636f6e6e6563746564f56763757272656e74f5677072696d617279f5677365656e5f61741b000001a3185c5000",
     "a16770726976616379a3696c6173745f7365656e68636f6e7461637473666f6e6c696e65666e6f626f64796a726561645f6d61726b736865766572796f6e65",
-    "a16670656f706c65a16670656f706c6581bf666e756d6265721b00000007d2b7500267636f6e74616374f567626c6f636b6564f56665786365707482696c6173745f7365656e6a726561645f6d61726b73ff",
+    "a16670656f706c65a16670656f706c6581a2666e756d6265721b00000007d2b7500266706572736f6ea367636f6e74616374f567626c6f636b6564f56665786365707482696c6173745f7365656e6a726561645f6d61726b73",
 ];
 
 /// In CBOR, then in JSON: fresh, with something stored, closed by the server.
+const WATCHING: &str =
+    "a76173016164480102030405060708616af46174006165f56161f56177811b00000007d2b75001";
 const ATTACHMENTS: &[&str] = &[
     "a56173016164480102030405060708616af46174006165f5",
     "a56173016164480102030405060708616af46174016165f5",

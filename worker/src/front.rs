@@ -4,6 +4,7 @@
 //! registration) without a token that was signed here and is still good.
 
 mod link;
+mod people;
 mod push;
 
 use std::cell::OnceCell;
@@ -161,6 +162,10 @@ impl Front {
             Route::RemoveDevice(target) => self.remove(target).await,
             Route::OfferLink => self.offer_link().await,
             Route::CollectLink(code) => self.collect_link(code).await,
+            Route::Privacy => self.privacy().await,
+            Route::SetPrivacy => self.set_privacy().await,
+            Route::People => self.people().await,
+            Route::SetPerson(number) => self.set_person(number).await,
             Route::Usage => self.usage().await,
             Route::Media(id) => self.download(id).await,
             Route::Subscription => self.subscription().await,

@@ -1,6 +1,6 @@
 //! Which operation a method and path name.
 
-use estafette_protocol::{DeviceId, MediaId};
+use estafette_protocol::{DeviceId, MediaId, PhoneNumber};
 
 /// One operation of the HTTP interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,10 @@ pub(crate) enum Route<'a> {
     RemoveDevice(DeviceId),
     OfferLink,
     CollectLink(&'a str),
+    Privacy,
+    SetPrivacy,
+    People,
+    SetPerson(PhoneNumber),
     Usage,
     Media(MediaId),
     Subscription,
@@ -48,12 +52,19 @@ pub(crate) fn route<'a>(method: &str, url: &'a str) -> Result<Route<'a>, Unroute
         "/v1/devices" if method == "POST" => (Route::LinkDevice, "POST"),
         "/v1/devices" => (Route::Devices, "GET, HEAD, POST"),
         "/v1/links" => (Route::OfferLink, "POST"),
+        "/v1/privacy" if method == "PUT" => (Route::SetPrivacy, "PUT"),
+        "/v1/privacy" => (Route::Privacy, "GET, HEAD, PUT"),
+        "/v1/people" => (Route::People, READ),
         "/v1/usage" => (Route::Usage, READ),
         "/v1/push" => (push(method), "GET, HEAD, PUT, DELETE"),
         "/v1/socket" => (Route::Socket, "GET"),
         path if path.starts_with("/v1/media/") => {
             let id = path.strip_prefix("/v1/media/").and_then(|id| id.parse().ok());
             (Route::Media(id.ok_or(Unrouted::NotFound)?), READ)
+        }
+        path if path.starts_with("/v1/people/") => {
+            let number = path.strip_prefix("/v1/people/").and_then(number);
+            (Route::SetPerson(number.ok_or(Unrouted::NotFound)?), "PUT")
         }
         path if path.starts_with("/v1/links/") => {
             let code = path.strip_prefix("/v1/links/").filter(|code| is_link(code));
@@ -72,6 +83,12 @@ pub(crate) fn route<'a>(method: &str, url: &'a str) -> Result<Route<'a>, Unroute
     } else {
         Err(Unrouted::MethodNotAllowed(allow))
     }
+}
+
+/// A number in a path, whose plus sign may be written as it is or as `%2B`.
+fn number(path: &str) -> Option<PhoneNumber> {
+    let digits = path.strip_prefix('+').or_else(|| path.strip_prefix("%2B"))?;
+    format!("+{digits}").parse().ok()
 }
 
 /// Whether this has the form of a code that links a device.
@@ -120,6 +137,7 @@ mod tests {
 
     #[test]
     fn every_operation_is_found_under_its_own_method_only() {
+        let alice = "+33612345678".parse().unwrap();
         let all = [
             ("GET", "/v1/health", Route::Health),
             ("GET", "/v1/openapi.json", Route::OpenApi),
@@ -130,6 +148,9 @@ mod tests {
             ("POST", "/v1/links", Route::OfferLink),
             ("GET", LINK, Route::CollectLink(&LINK[10..])),
             ("GET", "/v1/usage", Route::Usage),
+            ("GET", "/v1/people", Route::People),
+            ("PUT", "/v1/people/+33612345678", Route::SetPerson(alice)),
+            ("PUT", "/v1/people/%2B33612345678", Route::SetPerson(alice)),
             ("GET", "/v1/media/000000000000000000000000000000ff", Route::Media(MediaId(255))),
             ("GET", "/v1/socket", Route::Socket),
         ];
@@ -157,6 +178,9 @@ mod tests {
             ("PUT", "/v1/devices", Err(Unrouted::MethodNotAllowed("GET, HEAD, POST"))),
             ("PATCH", device, Ok(Route::RenameDevice(DeviceId(255)))),
             ("DELETE", device, Ok(Route::RemoveDevice(DeviceId(255)))),
+            ("GET", "/v1/privacy", Ok(Route::Privacy)),
+            ("PUT", "/v1/privacy", Ok(Route::SetPrivacy)),
+            ("POST", "/v1/privacy", Err(Unrouted::MethodNotAllowed("GET, HEAD, PUT"))),
             ("GET", device, Err(Unrouted::MethodNotAllowed("DELETE, PATCH"))),
         ] {
             assert_eq!(at(method, path), expected, "{method} {path}");
@@ -177,6 +201,9 @@ mod tests {
             "/v1/devices/FF",
             "/v1/devices/00000000000000FF",
             "/v1/devices/00000000000000ff/x",
+            "/v1/people/",
+            "/v1/people/33612345678",
+            "/v1/people/+33612345678/x",
             "/v1/links/",
             "/v1/links/00000000000000ff",
             "/v1/links/00000000000000000000000000000000000000FF",

@@ -11,9 +11,12 @@ mod departure;
 mod files;
 mod inbox;
 mod outbox;
+mod presence;
 mod receipts;
 mod retry;
+mod siblings;
 mod time;
+mod typing;
 
 use estafette_protocol::{DeviceId, MessageId, Millis, PhoneNumber, limits};
 
@@ -22,7 +25,9 @@ use crate::store::Setting;
 use crate::{Chat, Config, Contact, ContentError, Effect, Input, Message, Store, StoreError};
 use connection::Link;
 use outbox::Outbox;
+use presence::Availability;
 use receipts::Receipts;
+use typing::Typing;
 
 /// Who this device is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +112,8 @@ pub struct Client {
     housekeeping: Option<Timer>,
     /// The chat that the user looks at.
     open_chat: Option<PhoneNumber>,
+    availability: Availability,
+    typing: Typing,
     /// The store failed, and what is in memory may differ from it.
     stale: bool,
     /// The time that the last [`Effect::WakeAt`] named.
@@ -160,6 +167,8 @@ impl Client {
             ack_timer: None,
             housekeeping: None,
             open_chat: None,
+            availability: Availability::default(),
+            typing: Typing::default(),
             stale: false,
             told: None,
             effects: Vec::new(),
@@ -245,7 +254,8 @@ impl Client {
         Ok(effects)
     }
 
-    /// The user looks at this chat: what it holds is read, and what comes in is as it comes.
+    /// The user looks at this chat: what it holds is read, and what comes in is as it comes. Whether
+    /// the peer is there is told as [`crate::Event::Presence`].
     pub fn open_chat(
         &mut self,
         now: Millis,
@@ -268,9 +278,13 @@ impl Client {
     /// When the next tick is due: what the last [`Effect::WakeAt`] said, or would say.
     pub fn wake_at(&self) -> Option<Millis> {
         let mut times = vec![self.link_time()];
+        if !self.stale {
+            times.push(self.typing.next_time());
+        }
         if self.is_connected() {
             let timers = [self.ack_timer, self.housekeeping].map(|timer| timer.map(Timer::at));
             times.extend([self.outbox.next_time(), self.receipts.next_time()]);
+            times.push(self.availability.next_time());
             times.extend(timers);
         }
         times.into_iter().flatten().min()

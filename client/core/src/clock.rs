@@ -20,7 +20,7 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    pub(crate) fn after(now: Millis, delay: Millis) -> Self {
+    pub(crate) const fn after(now: Millis, delay: Millis) -> Self {
         Self { at: now.saturating_add(delay), delay }
     }
 

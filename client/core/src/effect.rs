@@ -1,6 +1,6 @@
 //! What happens to a client, and what it asks its shell to do.
 
-use estafette_protocol::{ErrorCode, MessageId, Millis, PhoneNumber, WireMessage};
+use estafette_protocol::{Activity, ErrorCode, MessageId, Millis, PhoneNumber, WireMessage};
 
 use crate::{Message, Status, StoreError};
 
@@ -66,6 +66,15 @@ pub enum Event {
     },
     /// A message came in, for the first time.
     Received(Message),
+    /// Another device of this account wrote a message, which goes to its peer.
+    Written(Message),
+    /// The user has read messages of a peer on another device. The peer knows.
+    ReadElsewhere {
+        /// Who sent them.
+        peer: PhoneNumber,
+        /// Which ones: those that were unread here.
+        ids: Vec<MessageId>,
+    },
     /// An outgoing message has come further.
     Status {
         /// Whom it goes to.
@@ -92,6 +101,22 @@ pub enum Event {
         id: MessageId,
         /// The last number of the stream that came.
         last: u64,
+    },
+    /// Whether the peer of the open chat is there. It stands until the connection is lost.
+    Presence {
+        /// Who.
+        peer: PhoneNumber,
+        /// Whether they are there.
+        available: bool,
+        /// When they last were, unless they are or hide it.
+        last_seen: Option<Millis>,
+    },
+    /// What a peer does in their chat with this account has changed.
+    Activity {
+        /// Who.
+        peer: PhoneNumber,
+        /// What they do now. [`Activity::Paused`]: nothing any more.
+        activity: Activity,
     },
     /// The server did not take messages for this peer yet. They are sent again.
     Refused {

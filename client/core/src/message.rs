@@ -69,8 +69,8 @@ pub struct Message {
     pub incoming: bool,
     /// Opaque here.
     pub body: Vec<u8>,
-    /// When the server took it, for an incoming one; when it was made, for an outgoing one, by this
-    /// device's clock as corrected by the server's.
+    /// When the server took it, for an incoming one or one of another device of this account; when it
+    /// was made, for one of this device, by its clock as corrected by the server's.
     pub at: Millis,
     /// How far it has come. An incoming one is delivered, read or played.
     pub status: Status,
@@ -111,6 +111,8 @@ pub struct Chat {
     pub last: Message,
     /// Incoming messages that were not read.
     pub unread: u64,
+    /// Whether nobody knows them here: they have no name, and this account never wrote to them.
+    pub stranger: bool,
 }
 
 /// Somebody whom the user has given a name.

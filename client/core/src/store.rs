@@ -26,7 +26,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use error::StoreError;
-pub(crate) use messages::Heard;
+pub(crate) use messages::{Heard, Kept};
 pub(crate) use outbox::Queued;
 pub(crate) use people::Setting;
 pub(crate) use receipts::Owed;

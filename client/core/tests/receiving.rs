@@ -17,11 +17,6 @@ fn reads(phone: &mut Phone, peer: u64, through: MessageId) -> Said {
     phone.read(effects)
 }
 
-fn opens_chat(phone: &mut Phone, peer: Option<u64>) -> Said {
-    let effects = phone.client.open_chat(phone.now, peer.map(number)).unwrap();
-    phone.read(effects)
-}
-
 #[test]
 fn a_message_is_kept_then_acknowledged_and_shown_once() {
     let mut phone = Phone::connected();
@@ -87,7 +82,7 @@ fn a_message_to_oneself_is_shown_once() {
             to: None,
         })
     };
-    opens_chat(&mut phone, Some(ALICE));
+    phone.opens_chat(Some(ALICE));
     let said = phone.hears(vec![echo(PHONE), sent(&[own])]);
     assert_eq!((said.acks(), texts(&said).len()), (vec![own], 0));
     // From another device of the account it is news, and nobody need be told that it was read.
@@ -177,7 +172,7 @@ fn reading_owes_a_receipt_once() {
 fn what_comes_into_the_open_chat_is_acknowledged_and_read_in_one_batch() {
     let mut phone = Phone::connected();
     phone.hears(vec![deliver(BOB, 5, 1, "before")]);
-    let said = opens_chat(&mut phone, Some(BOB));
+    let said = phone.opens_chat(Some(BOB));
     assert_eq!(said.receipts()[0].ids, [id(5, 1)]);
     phone.hears(vec![sent(&[said.receipts()[0].id])]);
     let said = phone.hears(vec![deliver(BOB, 5, 2, "hi"), deliver(CAROL, 6, 1, "psst")]);
@@ -186,14 +181,14 @@ fn what_comes_into_the_open_chat_is_acknowledged_and_read_in_one_batch() {
     assert_eq!(said.receipts()[0].ids, [id(5, 2)]);
     let statuses: Vec<_> = said.received().iter().map(|message| message.status).collect();
     assert_eq!(statuses, [Status::Read, Status::Delivered]);
-    opens_chat(&mut phone, None);
+    phone.opens_chat(None);
     assert!(phone.hears(vec![deliver(BOB, 5, 3, "later")]).receipts().is_empty());
 }
 
 #[test]
 fn receipts_gather_while_one_is_under_way() {
     let mut phone = Phone::connected();
-    opens_chat(&mut phone, Some(BOB));
+    phone.opens_chat(Some(BOB));
     let first = phone.hears(vec![deliver(BOB, 5, 1, "x")]).receipts();
     for n in 2..=300 {
         assert!(phone.hears(vec![deliver(BOB, 5, n, "x")]).receipts().is_empty());

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use estafette::{DeviceId, Status};
+use estafette::limits::DEVICE_NAME_BYTES_MAX;
+use estafette::{DeviceId, LinkUrl, Status};
 
 const AFTER: &str = "\
 Numbers may be typed with spaces and dashes, with a plus sign or 00 before the country code. \
@@ -23,6 +24,7 @@ Exit codes:
 
 Examples:
   estafette register +33612345678
+  estafette link --name laptop
   estafette chat +33687654321
   estafette send Alice \"The train leaves at 9.\"
   estafette send Alice \"Look!\" --file beach.jpg
@@ -53,6 +55,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Prove a phone number with a code, and make this its device
     Register(Register),
+    /// Make this another device of a number, with the approval of one it has
+    Link(Link),
     /// Send a message, or files
     Send(Send),
     /// Fetch the files that came with messages
@@ -66,7 +70,7 @@ pub(crate) enum Command {
     /// Name the people behind the numbers
     #[command(subcommand)]
     Contacts(Contacts),
-    /// See and remove the account's devices
+    /// See, add, name and remove the account's devices
     #[command(subcommand)]
     Devices(Devices),
     /// See how the server, the connection and this device are
@@ -94,6 +98,21 @@ pub(crate) struct Register {
     pub(crate) code: Option<String>,
     /// What to call this device
     #[arg(long, default_value = "command line")]
+    pub(crate) name: String,
+    /// The server's address [default: the profile's, or http://127.0.0.1:8787]
+    #[arg(long, env = "ESTAFETTE_SERVER", value_name = "URL", hide_env_values = true)]
+    pub(crate) server: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "A code is drawn, to be scanned by a device that is in the account already. \
+                        Where that has no camera, run `estafette devices link` there and paste the \
+                        address beneath the code."
+)]
+pub(crate) struct Link {
+    /// What to call this device
+    #[arg(long, default_value = "command line", value_parser = device_name)]
     pub(crate) name: String,
     /// The server's address [default: the profile's, or http://127.0.0.1:8787]
     #[arg(long, env = "ESTAFETTE_SERVER", value_name = "URL", hide_env_values = true)]
@@ -214,7 +233,7 @@ pub(crate) enum Contacts {
     List,
     /// Give a number a name
     Add {
-        /// The number
+        /// The number, or the link that its owner shares
         number: String,
         /// The name
         #[arg(required = true)]
@@ -225,12 +244,29 @@ pub(crate) enum Contacts {
         /// The number, or the name
         who: String,
     },
+    /// Show the code and the link by which others add your number
+    Share,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Devices {
     /// Print the account's devices
     List,
+    /// Make the device that shows a code another device of the account
+    #[command(after_help = "The new device shows the address beneath its code: see `estafette \
+                            link`. A shell wants it between quotes.")]
+    Link {
+        /// The address that the new device shows; without it, it is asked for
+        url: Option<LinkUrl>,
+    },
+    /// Give a device another name
+    Rename {
+        /// Its id, as the list shows it
+        id: DeviceId,
+        /// The name
+        #[arg(required = true)]
+        name: Vec<String>,
+    },
     /// Remove a device from the account
     Remove {
         /// Its id, as the list shows it
@@ -241,6 +277,15 @@ pub(crate) enum Devices {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "give a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// What a device may be called.
+pub(crate) fn device_name(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.len() > DEVICE_NAME_BYTES_MAX || text.contains(char::is_control) {
+        return Err(format!("give a name of at most {DEVICE_NAME_BYTES_MAX} bytes"));
+    }
+    Ok(text.to_owned())
 }
 
 /// A profile is a directory: its name must not lead out of the directory of profiles.

@@ -9,6 +9,7 @@ mod plain;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod typing;
 mod view;
 mod wrap;
 
@@ -19,11 +20,12 @@ use std::time::Duration;
 use crossterm::event::{Event as TerminalEvent, EventStream};
 use estafette::{Client, Contact, Event, Millis, PhoneNumber};
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::keys::Action;
 use self::model::{Connection, Model};
 use self::terminal::Screen;
+use self::typing::Typing;
 use crate::args::{self, Args};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -74,12 +76,16 @@ async fn on_terminal(
     let mut limit = PAGE_MESSAGES;
     model.show(client.history(peer, limit).await?, limit);
     model.mark_unread();
+    client.set_available(true).await?;
     client.open_chat(Some(peer)).await?;
+    let mut typing = Typing::default();
     let mut screen = Screen::take()?;
     let mut keys = EventStream::new();
     let mut ended = pin!(ended());
     loop {
         screen.terminal.draw(|frame| view::draw(frame, &mut model, now()))?;
+        let before = model.editor.text().to_owned();
+        let mut rested = false;
         let action = tokio::select! {
             key = keys.next() => match key {
                 Some(key) => typed(client, &mut model, key?).await?,
@@ -96,28 +102,50 @@ async fn on_terminal(
                 Action::Nothing
             }
             () = sleep(until_drawn_again(&model)) => Action::Nothing,
+            () = typing.rest() => {
+                rested = true;
+                Action::Nothing
+            }
             () = &mut ended => Action::Leave,
         };
+        let leaves = action == Action::Leave;
         match action {
-            Action::Nothing => {}
-            Action::Leave => return Ok(()),
+            Action::Nothing | Action::Leave => {}
             Action::Older => {
                 limit += PAGE_MESSAGES;
                 model.show(client.history(peer, limit).await?, limit);
             }
-            Action::Send(text) => match client.send(peer, text.clone()).await {
-                Ok(id) => {
-                    model.wrote(id, text, now());
-                    // Somebody who writes wants it to go, so the wait is over.
-                    client.connect().await?;
-                }
-                Err(error) => {
-                    model.editor.insert(&text);
-                    model.notice = Some(format!("{error}."));
-                }
-            },
+            Action::Send(text) => send(client, &mut model, text).await?,
+        }
+        let activity = if rested || leaves {
+            typing.stopped()
+        } else if model.editor.text() != before {
+            typing.changed(model.editor.text(), Instant::now())
+        } else {
+            None
+        };
+        if let Some(activity) = activity {
+            client.chat_state(peer, activity).await?;
+        }
+        if leaves {
+            return Ok(());
         }
     }
+}
+
+async fn send(client: &Client, model: &mut Model, text: String) -> Result<(), Failure> {
+    match client.send(model.peer, text.clone()).await {
+        Ok(id) => {
+            model.wrote(id, text, now());
+            // Somebody who writes wants it to go, so the wait is over.
+            client.connect().await?;
+        }
+        Err(error) => {
+            model.editor.insert(&text);
+            model.notice = Some(format!("{error}."));
+        }
+    }
+    Ok(())
 }
 
 /// Something came from the terminal.

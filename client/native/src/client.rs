@@ -7,7 +7,7 @@ use estafette_core::{
     Chat, Client as Core, ClientError, Config, Contact, Effect, Event, Identity, Message, Outgoing,
     OutgoingFile, Pending, Store, StoreError,
 };
-use estafette_protocol::{MediaId, MessageId, Millis, PhoneNumber};
+use estafette_protocol::{Activity, MediaId, MessageId, Millis, PhoneNumber};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::driver::{COMMANDS_MAX, Command, Driver, EVENTS_MAX};
@@ -162,6 +162,24 @@ impl Handle {
     /// See [`Handle`].
     pub async fn open_chat(&self, peer: Option<PhoneNumber>) -> Result<(), Error> {
         self.effects(move |core, now| core.open_chat(now, peer)).await
+    }
+
+    /// Says whether the user is there, to those who look at their chat with this account. At the
+    /// start, the user is not.
+    ///
+    /// # Errors
+    /// See [`Handle`].
+    pub async fn set_available(&self, available: bool) -> Result<(), Error> {
+        self.effects(move |core, now| core.set_available(now, available)).await
+    }
+
+    /// Says what the user does in the chat with a peer. It is over after a few seconds, so it is said
+    /// with every key; what is said more often than every 3 seconds does not leave.
+    ///
+    /// # Errors
+    /// See [`Handle`].
+    pub async fn chat_state(&self, peer: PhoneNumber, activity: Activity) -> Result<(), Error> {
+        self.effects(move |core, now| core.chat_state(now, peer, activity)).await
     }
 
     /// Connects now rather than later: when the network is back, or another program that took the

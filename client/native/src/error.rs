@@ -8,6 +8,8 @@ use estafette_core::{ClientError, StoreError};
 use estafette_protocol::http::Problem;
 use estafette_protocol::{ErrorCode, PhoneNumber};
 
+use crate::UrlError;
+
 /// Why an operation of the native client failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -83,6 +85,12 @@ pub enum Error {
     /// The server does not have the file.
     #[error("the server no longer has the file, which it keeps for 30 days: ask for it again")]
     Gone,
+    /// An address of a QR code is no good.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// No device of an account approved this one.
+    #[error("nobody approved this device in time: begin again")]
+    NotApproved,
     /// The file is too large, or has another length than was said.
     #[error(transparent)]
     Media(MediaError),
@@ -96,6 +104,7 @@ impl Error {
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Refused(problem) => Some(problem.error),
+            Self::NotApproved => Some(ErrorCode::LinkExpired),
             _ => None,
         }
     }
@@ -132,6 +141,9 @@ pub enum ProfileError {
     /// The profile belongs to another number.
     #[error("this profile belongs to {0}: use another profile for another number")]
     OtherNumber(PhoneNumber),
+    /// The profile is a device that its account knows.
+    #[error("this profile is a device of {0} already: use another profile")]
+    Linked(PhoneNumber),
     /// The system refused.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

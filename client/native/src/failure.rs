@@ -53,12 +53,17 @@ impl Failure {
     pub(crate) fn signed_out(code: ErrorCode) -> Self {
         let message = match code {
             ErrorCode::DeviceRemoved => {
-                "this device was removed from the account: `estafette register` makes it a new one"
+                "this device was removed from the account: `estafette link` or, where the number \
+                 has no other device, `estafette register` makes it a new one"
             }
             ErrorCode::TokenExpired => {
-                "this device was away for too long: `estafette register` lets it in again"
+                "this device was away for too long: `estafette link` or, where the number has no \
+                 other device, `estafette register` lets it in again"
             }
-            _ => "the server does not know this device: `estafette register` makes it a new one",
+            _ => {
+                "the server does not know this device: `estafette link` or, where the number has \
+                 no other device, `estafette register` makes it a new one"
+            }
         };
         Self { exit: Exit::NotRegistered, code: Some(code), message: message.into() }
     }
@@ -100,14 +105,18 @@ pub(crate) fn why_not_sent(code: ErrorCode) -> &'static str {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match &error {
-            Error::Address { .. } | Error::NoFile(_) | Error::Exists(_) => Exit::Usage,
+            Error::Address { .. } | Error::Url(_) | Error::NoFile(_) | Error::Exists(_) => {
+                Exit::Usage
+            }
             Error::Profile(ProfileError::Empty(_)) => {
                 let message = "no number is registered here: begin with \
-                               `estafette register NUMBER`, or choose another --profile";
+                               `estafette register NUMBER` or, where the number has a device \
+                               already, `estafette link`, or choose another --profile";
                 return Self::new(Exit::NotRegistered, message);
             }
             Error::Unreachable { .. } | Error::Unexpected { .. } => Exit::Unreachable,
             Error::Gone => Exit::Refused,
+            Error::NotApproved => Exit::Timeout,
             Error::Refused(problem) => match problem.error {
                 code @ (ErrorCode::TokenExpired
                 | ErrorCode::TokenInvalid

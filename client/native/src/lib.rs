@@ -24,17 +24,19 @@
 //! A client is one task on the tokio runtime it is made on, so that thousands share a process. It
 //! stays connected, sends what waits, keeps its store, and renews its token. [`Handle::send_file`] and
 //! [`Handle::fetch_file`] move files, and go on where they were stopped. The decisions are
-//! [`estafette_core`]'s. [`Profile::register`] makes a device and [`Server`] speaks HTTP.
+//! [`estafette_core`]'s. [`Profile::register`] and [`Profile::link`] make a device and [`Server`] speaks HTTP.
 
 mod client;
 mod driver;
 mod error;
 mod files;
+mod linking;
 mod number;
 mod profile;
 mod server;
 mod socket;
 mod transfer;
+mod url;
 
 pub use client::{Client, Handle, connect, connect_with};
 pub use error::{Error, ProfileError};
@@ -43,13 +45,16 @@ pub use estafette_core::{
     About, Chat, ClientError, Config, Contact, Content, ContentError, Event, Media, Message,
     Pending, Status, Store, StoreError, StoreKey,
 };
-pub use estafette_protocol::http::{CodeSent, Device, Devices, Health, Problem, Usage};
+pub use estafette_protocol::http::{CodeSent, Device, Devices, Health, Link, Problem, Usage};
+pub use estafette_protocol::limits;
 pub use estafette_protocol::{
-    DeviceId, ErrorCode, MediaId, MessageId, Millis, NumberError, PhoneNumber,
+    Activity, DeviceId, ErrorCode, MediaId, MessageId, Millis, NumberError, PhoneNumber,
 };
+pub use linking::Linking;
 pub use number::read_number;
 pub use profile::Profile;
 pub use server::{Account, Server};
 pub use transfer::{
     Destination, FileToSend, Progress, Report, Stage, Unfinished, Uploaded, unseen,
 };
+pub use url::{ChatUrl, LinkUrl, UrlError};

@@ -6,6 +6,7 @@ mod command;
 mod failure;
 mod output;
 mod place;
+mod qr;
 mod text;
 
 use std::process::ExitCode;

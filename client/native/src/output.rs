@@ -7,8 +7,8 @@ use std::io::{self, IsTerminal, Write};
 
 use data_encoding::{BASE64, HEXLOWER};
 use estafette::{
-    Contact, Content, Device, DeviceId, ErrorCode, Event, Media, MediaId, Message, MessageId,
-    Millis, PhoneNumber, Status,
+    Activity, Contact, Content, Device, DeviceId, ErrorCode, Event, Media, MediaId, Message,
+    MessageId, Millis, PhoneNumber, Status,
 };
 use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
@@ -57,6 +57,12 @@ pub(crate) enum Line<'a> {
     },
     /// A message of one's own was given up.
     Failed { peer: PhoneNumber, id: MessageId, code: ErrorCode },
+    /// Messages of a peer were read on another device of this account.
+    ReadElsewhere { peer: PhoneNumber, ids: &'a [MessageId] },
+    /// Whether the peer of the open chat is there.
+    Presence { peer: PhoneNumber, available: bool, last_seen: Option<Millis> },
+    /// What a peer does in the chat: `composing`, `recording` or `paused`.
+    Activity { peer: PhoneNumber, activity: Activity },
     /// Messages before this one never came.
     Gap { peer: PhoneNumber, id: MessageId, last: u64 },
     /// The server does not take messages for this peer yet; they are sent again.
@@ -73,10 +79,25 @@ pub(crate) enum Line<'a> {
     CodeSent { number: PhoneNumber, resend_after: Millis, expires_at: Millis },
     /// The number is this device's.
     Registered { number: PhoneNumber, device: DeviceId, server: &'a str, expires_at: Millis },
+    /// What a new device shows, to be approved.
+    Link { url: &'a str, expires_at: Millis },
+    /// A new device was approved.
+    Linked { device: DeviceId, name: &'a str },
+    /// What somebody shows, to be written to.
+    ContactLink { number: PhoneNumber, url: &'a str },
     /// Somebody who has a name.
     Contact { number: PhoneNumber, name: &'a str },
     /// A device of the account.
-    Device { id: DeviceId, name: &'a str, registered_at: Millis, connected: bool, current: bool },
+    Device {
+        id: DeviceId,
+        name: &'a str,
+        registered_at: Millis,
+        connected: bool,
+        current: bool,
+        primary: bool,
+        /// Midnight UTC of the day; null where it never connected.
+        seen_at: Option<Millis>,
+    },
     /// How things are.
     Overview(&'a crate::command::Overview),
     /// What went wrong, on standard error when it ends the command.
@@ -160,6 +181,8 @@ impl<'a> Line<'a> {
             registered_at: device.registered_at,
             connected: device.connected,
             current: device.current,
+            primary: device.primary,
+            seen_at: device.seen_at,
         }
     }
 
@@ -168,10 +191,15 @@ impl<'a> Line<'a> {
             Event::Connected { waiting } => Self::Connected { waiting },
             Event::Drained => Self::Drained,
             Event::Disconnected { retry_at } => Self::Disconnected { retry_at },
-            Event::Received(ref message) => {
+            Event::Received(ref message) | Event::Written(ref message) => {
                 Self::message(message, place::name(message.peer, contacts))
             }
             Event::Status { peer, id, status } => Self::Status { peer, id, status },
+            Event::ReadElsewhere { peer, ref ids } => Self::ReadElsewhere { peer, ids },
+            Event::Presence { peer, available, last_seen } => {
+                Self::Presence { peer, available, last_seen }
+            }
+            Event::Activity { peer, activity } => Self::Activity { peer, activity },
             Event::Failed { peer, id, code } => Self::Failed { peer, id, code },
             Event::Gap { peer, id, last } => Self::Gap { peer, id, last },
             Event::Refused { peer, code, retry_at } => Self::Refused { peer, code, retry_at },
@@ -259,7 +287,9 @@ impl Output {
             return self.line(&Line::event(event, contacts), String::new);
         }
         match event {
-            Event::Received(message) => self.message(message, contacts)?,
+            Event::Received(message) | Event::Written(message) => {
+                self.message(message, contacts)?
+            }
             Event::Failed { code, .. } => {
                 self.remark(&format!("Not sent: {}.", why_not_sent(*code)));
             }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use estafette::{Contact, PhoneNumber, Profile, read_number};
+use estafette::{ChatUrl, Contact, NumberError, PhoneNumber, Profile, read_number};
 
 use crate::args::Args;
 use crate::failure::{Exit, Failure};
@@ -39,9 +39,9 @@ pub(crate) fn profile(args: &Args) -> Result<Profile, Failure> {
     })
 }
 
-/// Reads a number that was typed.
+/// Reads a number that was typed, or the link that its owner shares.
 pub(crate) fn number(text: &str) -> Result<PhoneNumber, Failure> {
-    read_number(text).map_err(|_| {
+    typed(text).map_err(|_| {
         Failure::usage(format!(
             "{text:?} is no phone number: type a plus sign, the country code and the number, as in \
              +33 6 12 34 56 78"
@@ -49,9 +49,13 @@ pub(crate) fn number(text: &str) -> Result<PhoneNumber, Failure> {
     })
 }
 
-/// Reads a number, or the name of a contact.
+fn typed(text: &str) -> Result<PhoneNumber, NumberError> {
+    text.parse().map_or_else(|_| read_number(text), |ChatUrl(number)| Ok(number))
+}
+
+/// Reads a number, a link, or the name of a contact.
 pub(crate) fn peer(text: &str, contacts: &[Contact]) -> Result<PhoneNumber, Failure> {
-    if let Ok(number) = read_number(text) {
+    if let Ok(number) = typed(text) {
         return Ok(number);
     }
     let wanted = text.trim().to_lowercase();

@@ -2,15 +2,15 @@
 //!
 //! | File | What it holds | If it is lost |
 //! |---|---|---|
-//! | `account.json` | server, number, device, token | register again |
-//! | `identity.key` | the device's Ed25519 secret | register again |
+//! | `account.json` | server, number, device, token | register or link again |
+//! | `identity.key` | the device's Ed25519 secret | register or link again |
 //! | `store.key` | key and salt of the store | the store is lost with it |
 //! | `store.db` | messages and contacts, encrypted | what waits on the server comes |
 //! | `spool/` | files from pipes on their way out, encrypted with keys of the store | they are not sent |
 //! | `lock` | the process that has the profile | it is made again |
 //!
-//! Invariant: one process at a time has a profile, from [`Profile::open`] or [`Profile::register`]
-//! until the value is dropped, and no other user of the machine can read what it holds.
+//! Invariant: one process at a time has a profile, from [`Profile::open`], [`Profile::register`]
+//! or [`Profile::link`] until the value is dropped, and no other user of the machine can read what it holds.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use estafette_core::{Store, StoreKey};
 use estafette_protocol::PhoneNumber;
 
 use crate::files::{io, lock, private_directory, read_private, write_private};
-use crate::{Account, Error, ProfileError, Server};
+use crate::{Account, Error, LinkUrl, Linking, ProfileError, Server};
 
 const ACCOUNT: &str = "account.json";
 const IDENTITY: &str = "identity.key";
@@ -98,6 +98,56 @@ impl Profile {
         store_key(&directory)?;
         let identity_key = identity.verifying_key().to_bytes();
         let account = server.register(number, code, name, &identity_key).await?;
+        Ok(Self::of(directory, lock, account)?)
+    }
+
+    /// Makes the profile another device of an account, once a device of that account has approved
+    /// what [`Linking::url`] says.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer, the profile is a device already, another process
+    /// has it, the name is no good, or the files can't be written.
+    pub async fn link(
+        directory: impl Into<PathBuf>,
+        server: &Server,
+        name: &str,
+    ) -> Result<Linking, Error> {
+        let directory = directory.into();
+        let before = match Self::account_in(&directory) {
+            Ok(account) => {
+                Self::check_signed_out(&account).await?;
+                Some(account.number)
+            }
+            Err(Error::Profile(ProfileError::Empty(_) | ProfileError::Damaged { .. })) => None,
+            Err(error) => return Err(error),
+        };
+        private_directory(&directory)?;
+        let lock = lock(&directory)?;
+        let identity = SigningKey::from_bytes(&secret(
+            &directory.join(IDENTITY),
+            "delete it and link the device again",
+        )?);
+        store_key(&directory)?;
+        let offer = server.link().await?;
+        let url = LinkUrl::new(&offer.link, identity.verifying_key().to_bytes(), name)?;
+        Ok(Linking::new((directory, lock), before, server.clone(), offer, url))
+    }
+
+    /// Whether the server no longer lets a device in. Only then may its profile be another one.
+    async fn check_signed_out(account: &Account) -> Result<(), Error> {
+        match account.server.devices(&account.token).await {
+            Ok(_) => Err(ProfileError::Linked(account.number).into()),
+            Err(Error::Refused(problem)) if problem.error.status() == 401 => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A profile whose account is new, in a directory that this process holds.
+    pub(crate) fn of(
+        directory: PathBuf,
+        lock: File,
+        account: Account,
+    ) -> Result<Self, ProfileError> {
         let mut profile = Self { directory, account: account.clone(), _lock: lock };
         profile.keep(account)?;
         Ok(profile)

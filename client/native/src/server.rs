@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64;
 use estafette_protocol::http::{
-    CodeRequest, CodeSent, Devices, Health, RegisterRequest, Registered, Usage,
+    CodeRequest, CodeSent, DeviceName, Devices, Health, Link, LinkRequest, Linked, RegisterRequest,
+    Registered, Usage,
 };
 use estafette_protocol::{DeviceId, Millis, PhoneNumber};
 use serde::de::DeserializeOwned;
@@ -26,6 +27,9 @@ const AT_ONCE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The status of a link that nobody approved yet.
+const ACCEPTED: u16 = 202;
 
 static PERMITS: Semaphore = Semaphore::const_new(AT_ONCE);
 static AGENT: OnceLock<Agent> = OnceLock::new();
@@ -142,6 +146,68 @@ impl Server {
         Ok(self.account(registered))
     }
 
+    /// A code by which a device of an account can make the one that asks another device of it.
+    /// [`Profile::link`](crate::Profile::link) also keeps what comes of it.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn link(&self) -> Result<Link, Error> {
+        self.call(Method::POST, "/v1/links".into(), None, None::<()>).await
+    }
+
+    /// What came of a code: nothing while nobody approved it, then the device that it made.
+    ///
+    /// # Errors
+    /// When its time is over ([`ErrorCode::LinkExpired`](crate::ErrorCode::LinkExpired)), the server
+    /// refuses otherwise or doesn't answer.
+    pub async fn collect(&self, link: &Link) -> Result<Option<Account>, Error> {
+        let path = format!("/v1/links/{}", link.link);
+        let asked = self.bytes(Method::GET, path, Some(&link.secret), None::<()>).await?;
+        let (status, bytes) = asked;
+        if status == ACCEPTED {
+            return Ok(None);
+        }
+        let registered = serde_json::from_slice(&bytes).or(Err(self.unexpected(status)))?;
+        Ok(Some(self.account(registered)))
+    }
+
+    /// Makes the device that shows a code another device of the account.
+    ///
+    /// # Errors
+    /// When the code is no longer good, the account has as many devices as it may, the server refuses
+    /// otherwise or doesn't answer.
+    pub async fn approve(
+        &self,
+        token: &str,
+        link: &str,
+        name: &str,
+        identity_key: &[u8; 32],
+    ) -> Result<DeviceId, Error> {
+        let body = LinkRequest {
+            link: link.to_owned(),
+            name: name.to_owned(),
+            identity_key: BASE64.encode(identity_key),
+        };
+        let path = "/v1/devices".into();
+        let linked: Linked = self.call(Method::POST, path, Some(token), Some(body)).await?;
+        Ok(linked.device)
+    }
+
+    /// Gives a device another name. The primary device may rename each, the others themselves.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn rename_device(
+        &self,
+        token: &str,
+        device: DeviceId,
+        name: &str,
+    ) -> Result<(), Error> {
+        let path = format!("/v1/devices/{device}");
+        let body = DeviceName { name: name.to_owned() };
+        self.bytes(Method::PATCH, path, Some(token), Some(body)).await.map(drop)
+    }
+
     /// The account's devices.
     ///
     /// # Errors
@@ -150,7 +216,8 @@ impl Server {
         self.call(Method::GET, "/v1/devices".into(), Some(token), None::<()>).await
     }
 
-    /// Removes a device from the account: its token is no longer good.
+    /// Removes a device from the account: its token is no longer good. The primary device may remove
+    /// each, the others themselves.
     ///
     /// # Errors
     /// When the server refuses or doesn't answer.

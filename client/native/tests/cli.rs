@@ -3,24 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod fake;
+mod machine;
 
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::{env, fs};
 
 use estafette::ErrorCode;
 use estafette_protocol::http::{CodeSent, Registered};
 use estafette_protocol::{Body, ClientFrame, Deliver, DeviceId, MessageId, Sent, ServerFrame};
-use estafette_testkit::TempDir;
 use fake::{ALICE, BOB, Fake, TOKEN, now, number, problem};
+use machine::{Machine, error, lines};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
-
-struct Machine {
-    directory: TempDir,
-    fake: Fake,
-}
 
 impl Machine {
     async fn new() -> Self {
@@ -51,40 +46,11 @@ impl Machine {
             ),
             _ => (404, problem(ErrorCode::NotFound)),
         });
-        Self { directory: TempDir::new().unwrap(), fake }
+        Self::on(fake)
     }
 
     async fn registered() -> Self {
-        let machine = Self::new().await;
-        let done = machine.run(&["register", "+33612345678", "--code", "123456"]).await;
-        assert_eq!(done.status.code(), Some(0), "{done:?}");
-        machine
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_estafette"));
-        command
-            .args(arguments)
-            .env_clear()
-            .env("ESTAFETTE_DIR", self.directory.path())
-            .env("ESTAFETTE_SERVER", &self.fake.address)
-            .env("TZ", "UTC")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        command
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().await.unwrap()
-    }
-
-    /// Runs a command with this on its standard input, to its end.
-    async fn feed(&self, arguments: &[&str], input: &str) -> Output {
-        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
-        child.wait_with_output().await.unwrap()
+        Self::new().await.registers().await
     }
 
     /// Takes `count` messages that a command sends, and says that they are safe.
@@ -102,15 +68,6 @@ impl Machine {
     }
 }
 
-fn lines(output: &Output) -> Vec<Value> {
-    let text = std::str::from_utf8(&output.stdout).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn error(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
-}
-
 #[tokio::test]
 async fn help_is_as_it_was_agreed() {
     let machine = Machine::new().await;
@@ -118,6 +75,7 @@ async fn help_is_as_it_was_agreed() {
     for command in [
         "",
         "register",
+        "link",
         "send",
         "fetch",
         "chat",
@@ -292,7 +250,7 @@ async fn listening_prints_each_message_once_whoever_received_it() {
                 machine.fake.say(vec![ServerFrame::Sent(Sent { ids, at: now() })]);
                 sent = true;
             }
-            ClientFrame::Receipt(_) => panic!("nobody has read it"),
+            other => panic!("nobody has read it, and nobody is there: {other:?}"),
         }
     }
     assert_eq!(sending.wait_with_output().await.unwrap().status.code(), Some(0));
@@ -346,7 +304,7 @@ async fn contacts_devices_and_status_have_stable_shapes() {
         lines(&output),
         [json!({
             "type": "device", "id": "0000000000000001", "name": "laptop", "registered_at": 5,
-            "connected": true, "current": true,
+            "connected": true, "current": true, "primary": false, "seen_at": null,
         })]
     );
 

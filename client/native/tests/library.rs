@@ -11,7 +11,8 @@ use estafette::{
 };
 use estafette_protocol::http::Registered;
 use estafette_protocol::{
-    Ack, Body, ClientFrame, Deliver, DeviceId, MessageId, PhoneNumber, Sent, ServerFrame,
+    Ack, Activity, Body, ChatState, ClientFrame, Deliver, DeviceId, Doing, MessageId, PhoneNumber,
+    Presence, Sent, ServerFrame,
 };
 use estafette_testkit::TempDir;
 use fake::{ALICE, BOB, Fake, Seen, TOKEN, now, number, problem};
@@ -125,6 +126,35 @@ async fn a_message_that_comes_twice_is_told_once_and_acknowledged_twice() {
         }
     }
     assert_eq!(bodies, [b"message 1", b"message 2"]);
+}
+
+#[tokio::test]
+async fn who_is_there_and_who_types_goes_both_ways() {
+    let (mut fake, mut client) = connected().await;
+    client.set_available(true).await.unwrap();
+    client.open_chat(Some(number(BOB))).await.unwrap();
+    for watch in [vec![], vec![number(BOB)]] {
+        let presence = Presence { available: true, watch };
+        assert_eq!(fake.frame().await, ClientFrame::Presence(presence));
+    }
+    for _ in 0..2 {
+        client.chat_state(number(BOB), Activity::Composing).await.unwrap();
+    }
+    client.chat_state(number(BOB), Activity::Paused).await.unwrap();
+    for state in [Activity::Composing, Activity::Paused] {
+        let state = ChatState { to: number(BOB), state };
+        assert_eq!(fake.frame().await, ClientFrame::ChatState(state));
+    }
+    let (from, state) = (number(BOB), Activity::Recording);
+    let last_seen = Some(now());
+    fake.say(vec![
+        ServerFrame::Presence(estafette_protocol::Seen { from, available: false, last_seen }),
+        ServerFrame::ChatState(Doing { from, state }),
+    ]);
+    let there = Event::Presence { peer: from, available: false, last_seen };
+    assert_eq!(event(&mut client, |_| true).await, there);
+    let recording = Event::Activity { peer: from, activity: state };
+    assert_eq!(event(&mut client, |_| true).await, recording);
 }
 
 #[tokio::test]

@@ -134,6 +134,8 @@ impl Client {
         self.ack_timer = None;
         self.outbox.disconnected();
         self.receipts.disconnected();
+        self.availability.disconnected();
+        self.typing.disconnected();
     }
 
     pub(super) fn open(&mut self, now: Millis) {

@@ -24,7 +24,9 @@ impl Client {
         if !matches!(self.link, Link::Ready { .. }) {
             return Ok(());
         }
-        let mut frames = Vec::new();
+        let mut frames: Vec<_> =
+            self.say_presence(now).map(ClientFrame::Presence).into_iter().collect();
+        frames.extend(self.typing.depart().map(ClientFrame::ChatState));
         while let Some(receipt) = self.receipts.depart(now, &self.config, &mut self.entropy) {
             frames.push(ClientFrame::Receipt(receipt));
         }
@@ -66,7 +68,8 @@ impl Batches {
                 ClientFrame::Send(send) => send.body.0.len(),
                 ClientFrame::Ack(ack) => ack.ids.len() * ID_BYTES,
                 ClientFrame::Receipt(receipt) => receipt.ids.len() * ID_BYTES,
-                ClientFrame::Presence(_) | ClientFrame::ChatState(_) => 0,
+                ClientFrame::Presence(presence) => presence.watch.len() * ID_BYTES,
+                ClientFrame::ChatState(_) => 0,
             };
         if !self.open.has_room(1, bytes) {
             let full = std::mem::replace(&mut self.open, BatchWriter::new(self.encoding));

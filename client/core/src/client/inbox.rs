@@ -16,7 +16,7 @@ use super::Client;
 use super::connection::is_signed_out;
 use super::retry::Refusal;
 use crate::clock::Timer;
-use crate::store::Heard;
+use crate::store::{Heard, Kept};
 use crate::{Effect, Event, Message, Status, StoreError};
 
 /// Acknowledgements that do not wait for company: a quarter of what the server lets stand.
@@ -96,38 +96,47 @@ impl Client {
             }
             ServerFrame::Refused(refused) => self.on_refused(now, refused)?,
             ServerFrame::Drained(_) => self.tell(Event::Drained),
-            ServerFrame::Presence(_) | ServerFrame::ChatState(_) => {}
+            ServerFrame::Presence(seen) => self.on_presence(seen),
+            ServerFrame::ChatState(doing) => self.on_chat_state(now, doing),
             ServerFrame::Goaway(goaway) => self.on_goaway(now, goaway),
             ServerFrame::Error(error) => self.tell(Event::Error(error.code)),
         }
         Ok(())
     }
 
+    /// A message, or a copy of what another device of this account wrote.
     fn on_deliver(&mut self, deliver: Deliver, hearing: &mut Hearing) -> Result<(), StoreError> {
-        let (peer, device, id) = (deliver.from, deliver.device, deliver.id);
+        let (from, device, id) = (deliver.from, deliver.device, deliver.id);
+        let copied_to = self.copied_to(from, deliver.to);
+        let peer = copied_to.unwrap_or(from);
         self.acks.push(id);
         self.ack_now();
-        let own = (peer, device) == (self.me.account, self.me.device);
+        let own = (from, device) == (self.me.account, self.me.device);
         if own && self.store.place_of(peer, false, id)?.is_some() {
             return Ok(());
         }
-        let key = (peer, device, id.stream);
+        let key = (from, device, id.stream);
         let (before, last) = match hearing.get(&key) {
             Some(heard) => *heard,
             None => {
-                let before = self.store.heard(peer, device, id.stream)?;
+                let before = self.store.heard(from, device, id.stream)?;
                 (before, before.map_or(0, |before| before.number))
             }
         };
         if before.is_some_and(|before| id.number <= before.pruned) {
             return Ok(());
         }
-        let read = self.open_chat == Some(peer);
-        let status = if read { Status::Read } else { Status::Delivered };
-        let kept_at = self.clock.age_from();
-        let Some(place) = self.store.receive(&deliver, kept_at, status)? else { return Ok(()) };
+        let incoming = copied_to.is_none();
+        let read = incoming && self.open_chat == Some(peer);
+        let status = match (incoming, read) {
+            (false, _) => Status::Sent,
+            (true, false) => Status::Delivered,
+            (true, true) => Status::Read,
+        };
+        let kept = Kept { peer, incoming, status, at: self.clock.age_from() };
+        let Some(place) = self.store.receive(&deliver, kept)? else { return Ok(()) };
         let is_known = before.is_some() || last > 0;
-        if is_known && deliver.after.unwrap_or_else(|| id.previous()) > last {
+        if incoming && is_known && deliver.after.unwrap_or_else(|| id.previous()) > last {
             self.tell(Event::Gap { peer, id, last });
         }
         hearing.insert(key, (before, last.max(id.number)));
@@ -135,9 +144,13 @@ impl Client {
             self.owe(peer, vec![id])?;
         }
         let (body, at) = (deliver.body.0, deliver.at);
-        let message = Message { place, peer, device, id, incoming: true, body, at, status };
-        self.tell(Event::Received(message));
-        Ok(())
+        let message = Message { place, peer, device, id, incoming, body, at, status };
+        if incoming {
+            self.typing.has_written(peer);
+            self.tell(Event::Received(message));
+            return Ok(());
+        }
+        self.written_elsewhere(message)
     }
 
     /// Notes that a peer is to be told of messages that were read.
@@ -152,18 +165,25 @@ impl Client {
     }
 
     fn on_receipt(&mut self, now: Millis, receipt: Receipted) -> Result<(), StoreError> {
-        let Receipted { id, from, ids, mark, .. } = receipt;
+        let Receipted { id, from, ids, mark, to, .. } = receipt;
         self.acks.push(id);
         if self.acks.len() >= ACKS_WAITING_MAX {
             self.ack_now();
         } else if self.ack_timer.is_none() {
             self.ack_timer = Some(Timer::after(now, self.config.ack));
         }
+        if let Some(peer) = to.filter(|_| from == self.me.account) {
+            return self.read_elsewhere(peer, &ids, mark);
+        }
         for id in ids {
-            if self.outbox.peer_of(id) == Some(from) {
+            match self.outbox.peer_of(id) {
                 // The server says `delivered` of what is safe. That somebody has read a message does
                 // not say that each of their devices has it.
-                self.advance(now, from, id, mark.into(), mark == Mark::Delivered)?;
+                Some(peer) if peer == from => {
+                    self.advance(now, from, id, mark.into(), mark == Mark::Delivered)?;
+                }
+                Some(_) => {}
+                None => self.written_came_further(from, id, mark.into())?,
             }
         }
         Ok(())

@@ -93,6 +93,32 @@ impl Receipts {
         rows
     }
 
+    /// Another device has said this to the peer, or more. Returns the rows that need not be said any
+    /// more; what is under way is left to its answer.
+    pub(super) fn said_elsewhere(
+        &mut self,
+        peer: PhoneNumber,
+        ids: &[MessageId],
+        said: Mark,
+    ) -> Vec<u64> {
+        let mut rows = Vec::new();
+        self.debts.retain(|&(to, mark), debt| {
+            if to != peer || mark > said {
+                return true;
+            }
+            let under_way = debt.under_way.as_ref().map_or(&[][..], |(_, rows)| rows);
+            debt.owed.retain(|row, id| {
+                let needed = under_way.contains(row) || !ids.contains(id);
+                if !needed {
+                    rows.push(*row);
+                }
+                needed
+            });
+            !debt.owed.is_empty()
+        });
+        rows
+    }
+
     /// The server did not take a frame yet.
     pub(super) fn refused(
         &mut self,

@@ -87,6 +87,7 @@ impl Client {
 
     fn follow_up(&mut self, now: Millis) -> Result<(), StoreError> {
         self.on_link_time(now);
+        self.on_typing_time(now);
         self.outbox.on_time(now);
         self.receipts.on_time(now);
         if self.is_connected() && take_due(&mut self.housekeeping, now) {

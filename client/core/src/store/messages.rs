@@ -1,4 +1,7 @@
 //! Messages, as they come in, move forward and are shown.
+//!
+//! The table `heard` names a stream by who sent it: that of a copy by this account and the device that
+//! wrote it, though the message itself lies in the peer's chat.
 
 use estafette_protocol::{Deliver, DeviceId, MessageId, Millis, PhoneNumber};
 use rusqlite::{OptionalExtension, Row};
@@ -14,6 +17,18 @@ pub(crate) struct Heard {
     pub(crate) number: u64,
     /// Up to this number, messages were shown and are no longer kept.
     pub(crate) pruned: u64,
+}
+
+/// Where a delivery is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    /// In whose chat.
+    pub(crate) peer: PhoneNumber,
+    /// Whether it came from the peer. Otherwise it is a copy of what goes there.
+    pub(crate) incoming: bool,
+    pub(crate) status: Status,
+    /// From when its age counts.
+    pub(crate) at: Millis,
 }
 
 /// The columns that [`message`] reads, in its order.
@@ -35,29 +50,25 @@ fn message(row: &Row<'_>) -> Result<Message, StoreError> {
 }
 
 impl Store {
-    /// Keeps a message that came in. Returns its place; `None` when it is here already.
-    pub(crate) fn receive(
-        &self,
-        deliver: &Deliver,
-        kept_at: Millis,
-        status: Status,
-    ) -> Result<Option<u64>, StoreError> {
+    /// Keeps a message that came in, or a copy. Returns its place; `None` when it is here already.
+    pub(crate) fn receive(&self, deliver: &Deliver, kept: Kept) -> Result<Option<u64>, StoreError> {
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO message
                 (peer, incoming, device, stream, number, follows, at, kept_at, status, settled, body)
-             VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, 1, ?)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
              ON CONFLICT (peer, incoming, stream, number) DO NOTHING",
         )?;
         let id = deliver.id;
         let inserted = insert.execute((
-            signed(deliver.from.digits()),
+            signed(kept.peer.digits()),
+            kept.incoming,
             signed(deliver.device.0),
             signed(id.stream),
             signed(id.number),
             signed(deliver.after.unwrap_or_else(|| id.previous())),
             signed(deliver.at),
-            signed(kept_at),
-            status as u8,
+            signed(kept.at),
+            kept.status as u8,
             &deliver.body.0,
         ))?;
         Ok((inserted > 0).then(|| unsigned(self.connection.last_insert_rowid())))
@@ -168,6 +179,27 @@ impl Store {
         Ok(ids)
     }
 
+    /// Marks these messages of a peer as read or played. Returns those that were not yet, in order.
+    pub(crate) fn read_elsewhere(
+        &self,
+        peer: PhoneNumber,
+        ids: &[MessageId],
+        status: Status,
+    ) -> Result<Vec<MessageId>, StoreError> {
+        let mut update = self.connection.prepare_cached(
+            "UPDATE message SET status = ?4
+             WHERE peer = ?1 AND incoming = 1 AND stream = ?2 AND number = ?3 AND status < ?4",
+        )?;
+        let mut changed = Vec::new();
+        for id in ids {
+            let key = (signed(peer.digits()), signed(id.stream), signed(id.number));
+            if update.execute((key.0, key.1, key.2, status as u8))? > 0 {
+                changed.push(*id);
+            }
+        }
+        Ok(changed)
+    }
+
     /// The last messages of a chat, at most `limit`, the oldest first.
     pub fn history(&self, peer: PhoneNumber, limit: usize) -> Result<Vec<Message>, StoreError> {
         let query =
@@ -190,7 +222,9 @@ impl Store {
              SELECT {COLUMNS},
                 (SELECT name FROM contact WHERE contact.number = message.peer),
                 (SELECT count(*) FROM message AS unread WHERE unread.peer = message.peer
-                    AND unread.incoming = 1 AND unread.status = 2)
+                    AND unread.incoming = 1 AND unread.status = 2),
+                NOT EXISTS (SELECT 1 FROM chat WHERE chat.peer = message.peer)
+                    AND message.peer <> coalesce((SELECT value FROM setting WHERE name = 'account'), 0)
              FROM last JOIN message ON place = latest ORDER BY place DESC"
         );
         let mut query = self.connection.prepare_cached(&query)?;
@@ -198,8 +232,9 @@ impl Store {
         let mut chats = Vec::new();
         while let Some(row) = rows.next()? {
             let last = message(row)?;
-            let (name, unread) = (row.get(9)?, unsigned(row.get(10)?));
-            chats.push(Chat { peer: last.peer, name, last, unread });
+            let (name, unread): (Option<String>, _) = (row.get(9)?, unsigned(row.get(10)?));
+            let stranger = name.is_none() && row.get(11)?;
+            chats.push(Chat { peer: last.peer, name, last, unread, stranger });
         }
         Ok(chats)
     }

@@ -71,6 +71,24 @@ impl Store {
         Ok(queued)
     }
 
+    /// Notes that this account writes to a peer, from whichever device. `stream` names the stream of
+    /// this one, if the chat has none yet.
+    pub(crate) fn writes_to(
+        &self,
+        peer: PhoneNumber,
+        stream: impl FnOnce() -> u64,
+    ) -> Result<(), StoreError> {
+        let digits = signed(peer.digits());
+        let mut query = self.connection.prepare_cached("SELECT 1 FROM chat WHERE peer = ?")?;
+        if query.exists([digits])? {
+            return Ok(());
+        }
+        self.connection
+            .prepare_cached("INSERT INTO chat (peer, stream, number, follows) VALUES (?, ?, 0, 0)")?
+            .execute((digits, signed(stream())))?;
+        Ok(())
+    }
+
     /// The streams of outgoing messages.
     pub(crate) fn streams(&self) -> Result<Vec<(u64, PhoneNumber)>, StoreError> {
         let mut query = self.connection.prepare_cached("SELECT stream, peer FROM chat")?;

@@ -22,8 +22,10 @@ impl Store {
                 .execute("UPDATE heard SET heard_at = ?1 WHERE heard_at > ?1", [signed(now)])?;
             self.connection.execute(
                 "UPDATE heard SET pruned = max(heard.pruned, old.number)
-                 FROM (SELECT peer, device, stream, max(number) AS number FROM message
-                    WHERE incoming = 1 AND kept_at < ? GROUP BY peer, device, stream) AS old
+                 FROM (SELECT iif(incoming, peer, own.value) AS peer, device, stream,
+                        max(number) AS number
+                    FROM message LEFT JOIN setting AS own ON own.name = 'account'
+                    WHERE kept_at < ? GROUP BY incoming, message.peer, device, stream) AS old
                  WHERE (heard.peer, heard.device, heard.stream)
                     = (old.peer, old.device, old.stream)",
                 [before],

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use estafette_core::{Client, Config, Effect, Event, Identity, Input, Message, Status, Store};
 use estafette_core::{StoreError, StoreKey};
 use estafette_protocol::{
-    Ack, Body, ClientFrame, Decoded, Deliver, DeviceId, Drained, Encoding, ErrorCode, Goaway,
-    Hello, Mark, MessageId, Millis, PhoneNumber, Receipt, Receipted, Refused, Send, Sent,
-    ServerFrame,
+    Ack, Activity, Body, ChatState, ClientFrame, Decoded, Deliver, DeviceId, Doing, Drained,
+    Encoding, ErrorCode, Goaway, Hello, Mark, MessageId, Millis, PhoneNumber, Presence, Receipt,
+    Receipted, Refused, Seen, Send, Sent, ServerFrame,
 };
 
 pub const ALICE: u64 = 33_600_000_001;
@@ -16,6 +16,8 @@ pub const BOB: u64 = 33_600_000_002;
 pub const CAROL: u64 = 33_600_000_003;
 /// Alice's device, on which the client runs.
 pub const PHONE: DeviceId = DeviceId(0xa11ce);
+/// Another device of Alice.
+pub const LAPTOP: DeviceId = DeviceId(0xa11cf);
 /// Bob's device.
 pub const TABLET: DeviceId = DeviceId(0xb0b);
 /// Any day of 2025.
@@ -103,6 +105,38 @@ impl Said {
             _ => None,
         });
         received.collect()
+    }
+
+    pub fn presences(&self) -> Vec<Presence> {
+        let presences = self.frames().filter_map(|frame| match frame {
+            ClientFrame::Presence(presence) => Some(presence.clone()),
+            _ => None,
+        });
+        presences.collect()
+    }
+
+    pub fn chat_states(&self) -> Vec<ChatState> {
+        let states = self.frames().filter_map(|frame| match frame {
+            ClientFrame::ChatState(state) => Some(*state),
+            _ => None,
+        });
+        states.collect()
+    }
+
+    pub fn activities(&self) -> Vec<(PhoneNumber, Activity)> {
+        let activities = self.events.iter().filter_map(|event| match event {
+            Event::Activity { peer, activity } => Some((*peer, *activity)),
+            _ => None,
+        });
+        activities.collect()
+    }
+
+    pub fn written(&self) -> Vec<Message> {
+        let written = self.events.iter().filter_map(|event| match event {
+            Event::Written(message) => Some(message.clone()),
+            _ => None,
+        });
+        written.collect()
     }
 
     pub fn statuses(&self) -> Vec<(u64, Status)> {
@@ -243,6 +277,11 @@ impl Phone {
         (id, self.read(effects))
     }
 
+    pub fn opens_chat(&mut self, peer: Option<u64>) -> Said {
+        let effects = self.client.open_chat(self.now, peer.map(number)).unwrap();
+        self.read(effects)
+    }
+
     pub fn status(&self, peer: u64, id: MessageId) -> Status {
         let history = self.client.history(number(peer), 1000).unwrap();
         history.iter().find(|message| message.id == id && !message.incoming).unwrap().status
@@ -281,6 +320,33 @@ pub fn deliver(from: u64, stream: u64, message: u64, body: &str) -> ServerFrame 
         after: None,
         to: None,
     })
+}
+
+/// A copy of what Alice's laptop sent.
+pub fn copy(to: u64, stream: u64, message: u64, body: &str) -> ServerFrame {
+    ServerFrame::Deliver(Deliver {
+        id: id(stream, message),
+        from: number(ALICE),
+        device: LAPTOP,
+        at: START,
+        body: Body(body.into()),
+        after: None,
+        to: Some(number(to)),
+    })
+}
+
+/// Alice's laptop has told `to` that these were read.
+pub fn read_on_laptop(of: MessageId, to: u64, ids: &[MessageId], mark: Mark) -> ServerFrame {
+    let (from, to) = (number(ALICE), Some(number(to)));
+    ServerFrame::Receipt(Receipted { id: of, from, ids: ids.to_vec(), mark, at: START, to })
+}
+
+pub fn seen(from: u64, available: bool, last_seen: Option<Millis>) -> ServerFrame {
+    ServerFrame::Presence(Seen { from: number(from), available, last_seen })
+}
+
+pub fn doing(from: u64, state: Activity) -> ServerFrame {
+    ServerFrame::ChatState(Doing { from: number(from), state })
 }
 
 pub fn receipt(of: MessageId, from: u64, ids: &[MessageId], mark: Mark) -> ServerFrame {

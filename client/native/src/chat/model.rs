@@ -2,14 +2,14 @@
 //! itself: no terminal, no network, no clock.
 
 use estafette::{
-    Contact, DeviceId, ErrorCode, Event, Message, MessageId, Millis, PhoneNumber, Status,
+    Activity, Contact, DeviceId, ErrorCode, Event, Message, MessageId, Millis, PhoneNumber, Status,
 };
 use jiff::tz::TimeZone;
 
 use super::editor::Editor;
 use crate::failure::{Failure, why_not_sent};
 use crate::place;
-use crate::text::one_line;
+use crate::text::{day, local, one_line, time};
 
 /// How long the connection may be away before it is worth a word.
 const OFFLINE_UNNOTICED: Millis = 2000;
@@ -33,6 +33,14 @@ pub(crate) enum Connection {
     SignedOut(String),
 }
 
+/// Whether the peer is there, as far as they show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    There,
+    /// When they were last there.
+    Away(Millis),
+}
+
 /// How far up the user has gone. The view fills in the sizes when it draws.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Scroll {
@@ -54,6 +62,9 @@ pub(crate) struct Model {
     pub(crate) more: bool,
     pub(crate) unread: Option<Unread>,
     pub(crate) connection: Connection,
+    pub(crate) presence: Option<Presence>,
+    /// What the peer does in the chat.
+    pub(crate) activity: Activity,
     /// Whether what waited on the server is still coming.
     pub(crate) draining: bool,
     pub(crate) notice: Option<String>,
@@ -76,6 +87,8 @@ impl Model {
             more: false,
             unread: None,
             connection: Connection::Away { since: now, retry_at: None },
+            presence: None,
+            activity: Activity::Paused,
             draining: false,
             notice: None,
             editor: Editor::default(),
@@ -105,6 +118,23 @@ impl Model {
     /// What the peer is called.
     pub(crate) fn title(&self) -> String {
         place::name(self.peer, &self.contacts).map_or_else(|| self.peer.to_string(), str::to_owned)
+    }
+
+    /// What the peer does, or when they were last there.
+    pub(crate) fn peer_state(&self, now: Millis) -> Option<String> {
+        let at = match (self.activity, self.presence) {
+            (Activity::Composing, _) => return Some("typing…".into()),
+            (Activity::Recording, _) => return Some("recording…".into()),
+            (Activity::Paused, Some(Presence::There)) => return Some("online".into()),
+            (Activity::Paused, Some(Presence::Away(at))) => local(at, &self.zone),
+            (Activity::Paused, None) => return None,
+        };
+        let (date, today) = (at.date(), local(now, &self.zone).date());
+        Some(match day(date, today).as_str() {
+            "Today" => format!("last seen {}", time(&at)),
+            "Yesterday" => format!("last seen yesterday {}", time(&at)),
+            day => format!("last seen {day} {}", time(&at)),
+        })
     }
 
     /// A message of one's own, which the client has just taken.
@@ -150,6 +180,7 @@ impl Model {
             }
             Event::Drained => self.draining = false,
             Event::Disconnected { retry_at } => {
+                (self.presence, self.activity) = (None, Activity::Paused);
                 let since = match self.connection {
                     Connection::Away { since, .. } => since,
                     _ => now,
@@ -166,6 +197,22 @@ impl Model {
                 let text = one_line(&message.body, PASSING_CHARACTERS);
                 self.notice = Some(format!("{who} writes: {text}"));
             }
+            Event::Written(message) if message.peer == self.peer => {
+                self.unread = None;
+                self.messages.push(message);
+            }
+            Event::ReadElsewhere { peer, ids } if peer == self.peer => {
+                for message in &mut self.messages {
+                    if message.incoming && ids.contains(&message.id) {
+                        message.status = message.status.max(Status::Read);
+                    }
+                }
+            }
+            Event::Presence { peer, available, last_seen } if peer == self.peer => {
+                let away = last_seen.map(Presence::Away);
+                self.presence = if available { Some(Presence::There) } else { away };
+            }
+            Event::Activity { peer, activity } if peer == self.peer => self.activity = activity,
             Event::Status { peer, id, status } if peer == self.peer => self.came(id, status),
             Event::Failed { peer, id, code } if peer == self.peer => {
                 self.came(id, Status::Failed);
@@ -181,7 +228,11 @@ impl Model {
                 self.notice = Some("Something that they sent before this never came.".into());
             }
             Event::StoreFailed(error) => self.notice = Some(format!("{error}.")),
-            Event::Status { .. }
+            Event::Written(_)
+            | Event::ReadElsewhere { .. }
+            | Event::Presence { .. }
+            | Event::Activity { .. }
+            | Event::Status { .. }
             | Event::Failed { .. }
             | Event::Refused { .. }
             | Event::Gap { .. }

@@ -20,6 +20,7 @@ pub(crate) async fn run(
     contacts: &[Contact],
     output: &Output,
 ) -> Result<(), Failure> {
+    client.set_available(true).await?;
     client.open_chat(Some(peer)).await?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(input) = next(client, &mut lines).await? {
@@ -78,7 +79,11 @@ fn hear(
     output: &Output,
 ) -> Result<(), Failure> {
     match event {
-        Event::Received(message) if message.peer != peer && !output.is_json() => Ok(()),
+        Event::Received(message) | Event::Written(message)
+            if message.peer != peer && !output.is_json() =>
+        {
+            Ok(())
+        }
         Event::SignedOut(code) => Err(Failure::signed_out(*code)),
         event => Ok(output.event(event, contacts)?),
     }

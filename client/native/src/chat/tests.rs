@@ -4,7 +4,7 @@ mod picture;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use estafette::{
-    Contact, DeviceId, ErrorCode, Event, Message, MessageId, Millis, PhoneNumber, Status,
+    Activity, Contact, DeviceId, ErrorCode, Event, Message, MessageId, Millis, PhoneNumber, Status,
 };
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
@@ -179,7 +179,7 @@ fn the_banner_waits_two_seconds_and_counts_down() {
     assert!(!shown.iter().any(|row| row.contains("No connection")));
     bob.apply(Event::SignedOut(ErrorCode::DeviceRemoved), MORNING);
     let shown = rows(&screen(&mut bob, 120, 12, MORNING));
-    row_with(&shown, "this device was removed from the account: `estafette register`");
+    row_with(&shown, "this device was removed from the account: `estafette link`");
 }
 
 #[test]
@@ -277,11 +277,63 @@ fn somebody_else_who_writes_is_named_in_passing() {
 }
 
 #[test]
+fn the_header_says_whether_the_peer_is_there_and_what_they_do() {
+    let mut bob = chat(BOB, "Bob");
+    let peer = bob.peer;
+    let header = |bob: &mut Model, width| rows(&screen(bob, width, 12, MORNING))[0].clone();
+    let presence = |available, last_seen| Event::Presence { peer, available, last_seen };
+    const DAY: Millis = 24 * 60 * MINUTE;
+    for (event, says) in [
+        (presence(true, None), "  online "),
+        (presence(false, Some(MORNING - MINUTE)), "  last seen 08:59 "),
+        (presence(false, Some(MORNING - DAY)), "  last seen yesterday 09:00 "),
+        (presence(false, Some(MORNING - 3 * DAY)), "  last seen Wednesday 09:00 "),
+        (Event::Activity { peer, activity: Activity::Composing }, "  typing… "),
+        (Event::Activity { peer, activity: Activity::Recording }, "  recording… "),
+        (Event::Activity { peer, activity: Activity::Paused }, "  last seen Wednesday 09:00 "),
+    ] {
+        bob.apply(event.clone(), MORNING);
+        let wide = header(&mut bob, 80);
+        assert!(wide.starts_with(&format!(" Bob  +33687654321{says}")), "{event:?}: {wide:?}");
+        assert!(wide.ends_with("● connected"), "{wide:?}");
+        let narrow = header(&mut bob, 32);
+        assert!(narrow.contains(says.trim()), "{event:?}: {narrow:?}");
+    }
+    // Of somebody else, and of who hides it, nothing is shown; nor without a connection.
+    let other = number(ALICE);
+    bob.apply(Event::Presence { peer: other, available: true, last_seen: None }, MORNING);
+    bob.apply(Event::Activity { peer: other, activity: Activity::Composing }, MORNING);
+    assert_eq!(bob.peer_state(MORNING).as_deref(), Some("last seen Wednesday 09:00"));
+    bob.apply(presence(false, None), MORNING);
+    assert_eq!(bob.peer_state(MORNING), None);
+    bob.apply(presence(true, None), MORNING);
+    bob.apply(Event::Disconnected { retry_at: None }, MORNING);
+    assert_eq!(bob.peer_state(MORNING), None);
+}
+
+#[test]
+fn what_another_device_writes_stands_on_ones_own_side() {
+    let mut bob = chat(BOB, "Bob");
+    receive(&mut bob, "lunch?", MORNING);
+    let written = message(&bob, false, "from my laptop", MORNING, Status::Sent);
+    bob.apply(Event::Written(written.clone()), MORNING);
+    bob.apply(Event::Written(Message { peer: number(ALICE), ..written }), MORNING);
+    let read = Event::ReadElsewhere { peer: bob.peer, ids: vec![id(1)] };
+    bob.apply(read, MORNING);
+    assert_eq!(bob.messages[0].status, Status::Read);
+    let shown = rows(&screen(&mut bob, 60, 12, MORNING));
+    assert!(row_with(&shown, "from my laptop").ends_with("from my laptop  09:00  ✓"));
+    assert_eq!(bob.messages.len(), 2);
+}
+
+#[test]
 fn it_can_be_drawn_in_any_size() {
     let mut bob = chat(BOB, "Bob");
     receive(&mut bob, "日本語 👨‍👩‍👧 and a rather longwordthatdoesnotfitanywhere", MORNING);
     write(&mut bob, "one\ntwo", MORNING, Status::Failed);
     bob.apply(Event::Disconnected { retry_at: None }, MORNING);
+    let (peer, activity) = (bob.peer, Activity::Composing);
+    bob.apply(Event::Activity { peer, activity }, MORNING);
     bob.editor.insert("several\nlines\nof\ntext");
     for width in 1..60 {
         for height in 1..24 {

@@ -1,6 +1,6 @@
 //! Draws the chat.
 
-use estafette::{Message, Millis, Status};
+use estafette::{Activity, Message, Millis, Status};
 use jiff::civil::Date;
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Position, Rect};
@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::model::{Connection, Model};
+use super::model::{Connection, Model, Presence};
 use super::wrap::wrap;
 use crate::text::{count, day, local, mark, says, time};
 
@@ -92,7 +92,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, model: &mut Model, now: Millis) {
         Constraint::Length(1),
     ])
     .areas(area);
-    draw_header(frame, model, &palette, header);
+    draw_header(frame, model, &palette, header, now);
     draw_messages(frame, model, &palette, messages, now);
     if let Some(rows) = banner {
         let lines: Vec<_> = rows.iter().map(|row| Line::raw(format!(" {row}"))).collect();
@@ -110,20 +110,29 @@ pub(crate) fn draw(frame: &mut Frame<'_>, model: &mut Model, now: Millis) {
     frame.render_widget(hint, hints);
 }
 
-fn draw_header(frame: &mut Frame<'_>, model: &Model, palette: &Palette, area: Rect) {
-    let title = model.title();
-    let number = model.peer.to_string();
-    let mut spans = vec![Span::styled(format!(" {title}"), Modifier::BOLD)];
-    if title != number {
-        spans.push(Span::styled(format!("  {number}"), palette.faint));
-    }
-    frame.render_widget(Line::from(spans), area);
+fn draw_header(frame: &mut Frame<'_>, model: &Model, palette: &Palette, area: Rect, now: Millis) {
     let (state, style) = match model.connection {
         Connection::Connected => ("● connected ", palette.connected),
         Connection::Away { .. } => ("◌ connecting ", palette.faint),
         Connection::SignedOut(_) => ("✗ signed out ", palette.failed),
     };
-    let room = usize::from(area.width).saturating_sub(title.width() + number.width() + 4);
+    let there = model.activity != Activity::Paused || model.presence == Some(Presence::There);
+    let peer_style = if there { palette.connected } else { palette.faint };
+    let title = model.title();
+    let mut room = usize::from(area.width).saturating_sub(title.width() + 2);
+    // What is worth more takes its room first.
+    let mut fits = |text: &String| {
+        let width = text.width() + 2;
+        let fits = width <= room;
+        room -= if fits { width } else { 0 };
+        fits
+    };
+    let peer_state = model.peer_state(now).filter(&mut fits);
+    let number = Some(model.peer.to_string()).filter(|number| *number != title).filter(&mut fits);
+    let mut spans = vec![Span::styled(format!(" {title}"), Modifier::BOLD)];
+    spans.extend(number.map(|number| Span::styled(format!("  {number}"), palette.faint)));
+    spans.extend(peer_state.map(|state| Span::styled(format!("  {state}"), peer_style)));
+    frame.render_widget(Line::from(spans), area);
     if room > state.width() {
         frame.render_widget(Line::styled(state, style), at_right(area, state.width()));
     }

@@ -62,6 +62,9 @@ impl Listening<'_> {
             };
             match event {
                 Some(Event::Received(message)) => self.print(&message).await?,
+                Some(Event::Written(message)) => {
+                    self.show(&message)?;
+                }
                 Some(Event::SignedOut(code)) => return Err(Failure::signed_out(code)),
                 Some(event) => {
                     if matches!(event, Event::Disconnected { .. }) && !warned {
@@ -76,14 +79,20 @@ impl Listening<'_> {
         Ok(())
     }
 
-    async fn print(&mut self, message: &Message) -> Result<(), Failure> {
+    /// Prints a message. Whether somebody still reads the other end.
+    fn show(&mut self, message: &Message) -> Result<bool, Failure> {
         match self.output.message(message, &self.contacts) {
-            // Whoever read the other end has had enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.left = 0;
-                return Ok(());
+                Ok(false)
             }
-            done => done?,
+            done => Ok(done.map(|()| true)?),
+        }
+    }
+
+    async fn print(&mut self, message: &Message) -> Result<(), Failure> {
+        if !self.show(message)? {
+            return Ok(());
         }
         self.left -= 1;
         self.cursor.advance(message.place)?;

@@ -1,6 +1,7 @@
 //! `estafette register`.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
 
 use estafette::{Error, ErrorCode, PhoneNumber, Profile, Server};
 
@@ -18,11 +19,7 @@ pub(crate) async fn run(args: &Args, asked: &Register, output: &Output) -> Resul
     let number = place::number(&asked.number)?;
     let directory = place::directory(args)?;
     Profile::check_free_for(&directory, number)?;
-    let server = match (&asked.server, Profile::account_in(&directory)) {
-        (Some(address), _) => Server::new(address)?,
-        (None, Ok(account)) => account.server,
-        (None, Err(_)) => Server::new(SERVER)?,
-    };
+    let server = server(asked.server.as_deref(), &directory)?;
     let register =
         async |code: &str| Profile::register(&directory, &server, number, code, &asked.name).await;
     let profile = if let Some(code) = &asked.code {
@@ -54,6 +51,15 @@ pub(crate) async fn run(args: &Args, asked: &Register, output: &Output) -> Resul
     let chat = place::example(args, "chat NUMBER");
     output.line(&line, || format!("{number} is registered. Now try {chat}."))?;
     Ok(())
+}
+
+/// The server that was named, the profile's, or the one of a developer.
+pub(super) fn server(named: Option<&str>, directory: &Path) -> Result<Server, Failure> {
+    Ok(match (named, Profile::account_in(directory)) {
+        (Some(address), _) => Server::new(address)?,
+        (None, Ok(account)) => account.server,
+        (None, Err(_)) => Server::new(SERVER)?,
+    })
 }
 
 async fn send_code(server: &Server, number: PhoneNumber, output: &Output) -> Result<(), Failure> {

@@ -1,0 +1,40 @@
+//! `/v1/privacy` and `/v1/people`: who may see what of the account, and what it says of others.
+
+use estafette_protocol::{ErrorCode, PhoneNumber};
+use estafette_relay::{AccountAnswer, AccountRequest};
+use worker::Response;
+
+use super::{Front, json};
+use crate::input;
+use crate::problem::Failure;
+use crate::token::Identity;
+
+impl Front {
+    pub(super) async fn privacy(&self) -> Result<Response, Failure> {
+        let Identity { account, device } = self.authorise().await?;
+        match self.ask(account, &AccountRequest::Privacy { device }).await? {
+            AccountAnswer::Privacy(privacy) => json(200, &privacy),
+            _ => Err(ErrorCode::Internal.into()),
+        }
+    }
+
+    pub(super) async fn set_privacy(&self) -> Result<Response, Failure> {
+        let Identity { account, device } = self.authorise().await?;
+        let privacy = input::json(&self.body().await?)?;
+        self.granted(account, &AccountRequest::SetPrivacy { device, privacy }).await
+    }
+
+    pub(super) async fn people(&self) -> Result<Response, Failure> {
+        let Identity { account, device } = self.authorise().await?;
+        match self.ask(account, &AccountRequest::People { device }).await? {
+            AccountAnswer::People(people) => json(200, &people),
+            _ => Err(ErrorCode::Internal.into()),
+        }
+    }
+
+    pub(super) async fn set_person(&self, number: PhoneNumber) -> Result<Response, Failure> {
+        let Identity { account, device } = self.authorise().await?;
+        let person = input::json(&self.body().await?)?;
+        self.granted(account, &AccountRequest::SetPerson { device, number, person }).await
+    }
+}
