@@ -10,7 +10,7 @@
 //! A mailbox that is full takes no copies: a device that is long away must not keep its owner from
 //! sending.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use estafette_protocol::{
     Deliver, DeviceId, ErrorCode, MessageId, Millis, PhoneNumber, Receipted, Sent, ServerFrame,
@@ -19,19 +19,25 @@ use estafette_protocol::{
 use super::Mailbox;
 use crate::entry::Place as EntryPlace;
 use crate::lane::{Concern, LaneItem};
-use crate::peer::{PeerItem, PeerRequest, Verdict};
+use crate::peer::{PeerItem, PeerMessage, PeerRequest, Verdict};
 use crate::queue::Incoming;
 use crate::sql::{Sql, StorageError};
 use crate::stream::Place;
 
-/// What waits for a copy: the recipient's mailbox has it, and took it then.
+/// What is known in this waking of copies whose device was not told `sent`.
 #[derive(Debug, Default)]
-pub(crate) struct Copies(BTreeMap<(DeviceId, MessageId), Millis>);
+pub(crate) struct Copies {
+    /// They were made. Of others, news tell their device nothing: it asks again.
+    made: BTreeSet<(DeviceId, MessageId)>,
+    /// The recipient's mailbox has what they are copies of, and took it then.
+    waiting: BTreeMap<(DeviceId, MessageId), Millis>,
+}
 
 impl Copies {
     /// A device is gone. When it is back, it asks again.
     pub(crate) fn forget(&mut self, device: DeviceId) {
-        self.0.retain(|&(known, _), _| known != device);
+        self.made.retain(|&(known, _)| known != device);
+        self.waiting.retain(|&(known, _), _| known != device);
     }
 }
 
@@ -49,56 +55,50 @@ impl<S: Sql> Mailbox<S> {
         verdict: Option<Verdict>,
         gathered: &mut Gathered,
     ) -> Option<Verdict> {
-        let Some(own) = self.account.filter(|&own| own != peer && self.devices.len() > 1) else {
+        let is_taken =
+            matches!(verdict, Some(Verdict::Stored | Verdict::Held | Verdict::Delivered));
+        let is_copied = is_taken && self.devices.len() > 1;
+        let Some(own) = self.account.filter(|&own| is_copied && own != peer) else {
             return verdict;
         };
-        if !matches!(verdict, Some(Verdict::Stored | Verdict::Held | Verdict::Delivered)) {
-            return verdict;
-        }
-        let (device, id, to) = match item {
-            PeerItem::Message(message) => (message.device, message.id, Some(peer)),
-            PeerItem::Receipt { id, device, .. } => (*device, *id, Some(peer)),
+        let (device, id) = match item {
+            PeerItem::Message(message) => (message.device, message.id),
+            PeerItem::Receipt { id, device, .. } => (*device, *id),
             _ => return verdict,
         };
         let Some(slot) = self.device(device).map(|device| device.slot) else { return verdict };
         let twice = |known: &Vec<Incoming>| known.iter().any(|known| known.id == id);
-        let is_made =
-            self.queue.copy(slot, id).is_some() || gathered.get(&device).is_some_and(twice);
-        let frame = match item {
-            PeerItem::Message(message) => {
+        let waits = self.queue.copy(slot, id).is_some() || gathered.get(&device).is_some_and(twice);
+        let is_made = match item {
+            PeerItem::Message(message) if !waits => {
                 let key = (own, device, id.stream);
                 match self.streams.place(key, id.number, message.follows(), message.chained) {
-                    _ if is_made => return verdict,
-                    Place::Duplicate => return verdict,
                     Place::OutOfOrder => {
                         let code = ErrorCode::OutOfOrder;
                         return Some(Verdict::Refused { code, retry_after: None });
                     }
-                    Place::Next | Place::Forgotten => {}
+                    // Every device has it.
+                    Place::Duplicate => true,
+                    Place::Next | Place::Forgotten => {
+                        self.streams.take(key, id.number);
+                        false
+                    }
                 }
-                // What is not copied for want of room keeps its place.
-                self.streams.take(key, id.number);
-                if self.is_full(0) {
-                    return verdict;
-                }
-                let (body, after) = (message.body.clone(), message.after);
-                ServerFrame::Deliver(Deliver { id, from: own, device, at, body, after, to })
             }
-            PeerItem::Receipt { ids, mark, .. } if !is_made && !self.is_full(0) => {
-                let (ids, mark) = (ids.clone(), *mark);
-                ServerFrame::Receipt(Receipted { id, from: own, ids, mark, at, to })
-            }
-            _ => return verdict,
+            _ => waits,
         };
-        gathered.entry(device).or_default().push(Incoming {
-            id,
-            from: own,
-            device: None,
-            repeats: Some(device),
-            except: Some(slot),
-            must_store: false,
-            frame,
-        });
+        self.copies.made.insert((device, id));
+        if let Some(frame) = copy(own, peer, at, item).filter(|_| !is_made && !self.is_full(0)) {
+            gathered.entry(device).or_default().push(Incoming {
+                id,
+                from: own,
+                device: None,
+                repeats: Some(device),
+                except: Some(slot),
+                must_store: false,
+                frame,
+            });
+        }
         verdict
     }
 
@@ -147,13 +147,32 @@ impl<S: Sql> Mailbox<S> {
         self.admit_copies(now, gathered)
     }
 
-    /// The other mailbox has these: their device is told, or waits for their copies.
+    /// There is news that the other mailbox has these. Where their copies may not have been made, their
+    /// device asks again.
+    pub(crate) fn tell_news(
+        &mut self,
+        from: PhoneNumber,
+        device: DeviceId,
+        mut ids: Vec<MessageId>,
+        at: Millis,
+    ) {
+        // A message to oneself has no copies.
+        if self.devices.len() > 1 && self.account != Some(from) {
+            ids.retain(|&id| self.copies.made.contains(&(device, id)));
+        }
+        self.tell_sent(device, ids, at);
+    }
+
+    /// The other mailbox has these, and their copies were made: their device is told, or waits for the
+    /// copies to be safe.
     pub(crate) fn tell_sent(&mut self, device: DeviceId, mut ids: Vec<MessageId>, at: Millis) {
         if let Some(slot) = self.device(device).map(|device| device.slot) {
             ids.retain(|&id| {
                 let held = matches!(self.queue.copy(slot, id), Some(EntryPlace::Held { .. }));
                 if held {
-                    self.copies.0.insert((device, id), at);
+                    self.copies.waiting.insert((device, id), at);
+                } else {
+                    self.copies.made.remove(&(device, id));
                 }
                 !held
             });
@@ -167,12 +186,29 @@ impl<S: Sql> Mailbox<S> {
     pub(crate) fn copied(&mut self, copied: Vec<(DeviceId, MessageId)>) {
         let mut safe: BTreeMap<_, Vec<MessageId>> = BTreeMap::new();
         for (device, id) in copied {
-            if let Some(at) = self.copies.0.remove(&(device, id)) {
+            if let Some(at) = self.copies.waiting.remove(&(device, id)) {
+                self.copies.made.remove(&(device, id));
                 safe.entry((device, at)).or_default().push(id);
             }
         }
         for ((device, at), ids) in safe {
             self.tell(device, &ServerFrame::Sent(Sent { ids, at }));
         }
+    }
+}
+
+/// The copy of an item that goes to a peer.
+fn copy(own: PhoneNumber, peer: PhoneNumber, at: Millis, item: &PeerItem) -> Option<ServerFrame> {
+    let to = Some(peer);
+    match item {
+        PeerItem::Message(message) => {
+            let PeerMessage { id, device, body, after, .. } = message.clone();
+            Some(ServerFrame::Deliver(Deliver { id, from: own, device, at, body, after, to }))
+        }
+        PeerItem::Receipt { id, ids, mark, .. } => {
+            let (id, ids, mark) = (*id, ids.clone(), *mark);
+            Some(ServerFrame::Receipt(Receipted { id, from: own, ids, mark, at, to }))
+        }
+        _ => None,
     }
 }

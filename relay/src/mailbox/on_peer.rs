@@ -95,7 +95,7 @@ impl<S: Sql> Mailbox<S> {
             }
             PeerItem::Stored { device, ids, at } => {
                 self.ledger.stored_elsewhere();
-                self.tell_sent(device, ids, at);
+                self.tell_news(from, device, ids, at);
                 Verdict::Delivered
             }
             PeerItem::Delivered { device, ids, at, stored } => {
@@ -105,7 +105,7 @@ impl<S: Sql> Mailbox<S> {
                 let verdict = self.on_mark(receipt, None, stored, index, admitted);
                 // A device that is told `sent` does not ask again: only together with the receipt.
                 if verdict == Verdict::Stored && !stored {
-                    self.tell_sent(device, sent, at);
+                    self.tell_news(from, device, sent, at);
                 }
                 verdict
             }

@@ -118,7 +118,8 @@ impl<S: Sql> Mailbox<S> {
             Some(Verdict::Refused { code, .. }) if code.fault() == Fault::Caller => (false, None),
             _ => return,
         };
-        self.tell_watching(Seen { from: account, available, last_seen });
+        // Whoever was told of a change meanwhile knows better.
+        self.tell_watching(Seen { from: account, available, last_seen }, true);
     }
 
     /// The user of a watched account has come or gone.
@@ -128,19 +129,20 @@ impl<S: Sql> Mailbox<S> {
         available: bool,
         last_seen: Option<Millis>,
     ) -> Verdict {
-        if self.tell_watching(Seen { from, available, last_seen }) {
+        if self.tell_watching(Seen { from, available, last_seen }, false) {
             Verdict::Delivered
         } else {
             Verdict::Refused { code: ErrorCode::NotFound, retry_after: None }
         }
     }
 
-    /// Puts a presence on the sockets that watch it. Returns whether there are any.
-    fn tell_watching(&mut self, seen: Seen) -> bool {
+    /// Puts a presence on the sockets that watch it, or on those alone that wait for an answer. Returns
+    /// whether there are any.
+    fn tell_watching(&mut self, seen: Seen, waiting: bool) -> bool {
         let mut sockets = Vec::new();
         for (&socket, session) in &mut self.sessions {
             let watched = session.watched.iter_mut().find(|known| known.account == seen.from);
-            if let Some(watched) = watched {
+            if let Some(watched) = watched.filter(|watched| !(waiting && watched.answered)) {
                 sockets.push((socket, !watched.answered));
                 watched.answered = true;
             }
@@ -278,9 +280,14 @@ impl<S: Sql> Mailbox<S> {
             let (online, seen) = (shows & SHOWS_ONLINE != 0, shows & SHOWS_LAST_SEEN != 0);
             self.say_presence(number, seen, online)?;
         }
-        let watched = self.sessions.values().flat_map(|session| &session.watched);
-        let watched = watched.map(|watched| watched.account).filter(|&number| concerned(number));
-        let watched: Vec<_> = watched.collect();
+        let watched = self.sessions.values_mut().flat_map(|session| &mut session.watched);
+        let watched: Vec<_> = watched
+            .filter(|watched| concerned(watched.account))
+            .map(|watched| {
+                watched.answered = false;
+                watched.account
+            })
+            .collect();
         watched.into_iter().try_for_each(|number| self.watch(number))
     }
 }

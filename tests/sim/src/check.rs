@@ -49,9 +49,58 @@ pub(crate) fn check(world: &World) -> Result<(), Violation> {
     for (sender, messages) in world.devices.iter().zip(&held) {
         came_from_somewhere(world, messages).or_else(fail)?;
         sent_is_there(world, sender, &held).or_else(fail)?;
+        siblings_have_it(world, sender, &held).or_else(fail)?;
         marks_agree(world, sender).or_else(fail)?;
+        presence_is_true(world, sender).or_else(fail)?;
     }
     Ok(())
+}
+
+/// What a device of an account sent and is settled is on its other devices, unless mailboxes are so small
+/// that they take no copies at times.
+fn siblings_have_it(world: &World, sender: &Device, held: &[Vec<Message>]) -> Result<(), String> {
+    if world.small {
+        return Ok(());
+    }
+    let mut settled = sender.safe.clone();
+    let own = sender.messages().into_iter().filter(|message| {
+        let is_own = !message.incoming && message.device == sender.me.device;
+        is_own && !sender.removed && message.status != Status::Failed
+    });
+    settled.extend(own.map(|message| (message.id, message.peer)));
+    settled.retain(|_, peer| *peer != sender.me.account);
+    for (id, peer) in settled {
+        for (sibling, messages) in world.devices.iter().zip(held) {
+            let (me, own) = (sibling.me, sender.me);
+            if me.account != own.account || me.device == own.device || sibling.removed {
+                continue;
+            }
+            let is_copy = |message: &Message| {
+                let key = (message.peer, message.device, message.id);
+                !message.incoming && key == (peer, own.device, id)
+            };
+            if !messages.iter().any(is_copy) {
+                return Err(format!("{id:?} of {:?} is not on {:?}", own.device, me.device));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whoever looks at a chat was told last what is so.
+fn presence_is_true(world: &World, device: &Device) -> Result<(), String> {
+    let Some(peer) = device.open.filter(|&peer| peer != device.me.account && !device.removed)
+    else {
+        return Ok(());
+    };
+    let is_there = world
+        .devices
+        .iter()
+        .any(|other| other.me.account == peer && !other.removed && other.available);
+    match device.seen.get(&peer) {
+        Some(&told) if told == is_there => Ok(()),
+        told => Err(format!("{:?} was told {told:?}, and it is {is_there}", device.me.device)),
+    }
 }
 
 fn incoming(messages: &[Message]) -> impl Iterator<Item = &Message> {
@@ -67,6 +116,15 @@ fn shown_once_and_in_order(
 ) -> Result<(), String> {
     let mut seen: BTreeSet<Key> = BTreeSet::new();
     let mut last: BTreeMap<_, u64> = BTreeMap::new();
+    let copies =
+        store.iter().filter(|message| !message.incoming && message.device != device.me.device);
+    let mut last_copy: BTreeMap<_, u64> = BTreeMap::new();
+    for copy in copies {
+        let before = last_copy.insert((copy.device, copy.id.stream), copy.id.number);
+        if before.is_some_and(|before| before >= copy.id.number) {
+            return Err(format!("the copy {:?} comes after {before:?}", copy.id));
+        }
+    }
     for message in incoming(store) {
         if !seen.insert((message.peer, message.id)) {
             return Err(format!("{:?} is twice on {:?}", message.id, device.me.device));
@@ -100,8 +158,10 @@ fn came_from_somewhere(world: &World, messages: &[Message]) -> Result<(), String
 /// and nothing that is not failed is still queued.
 fn sent_is_there(world: &World, sender: &Device, held: &[Vec<Message>]) -> Result<(), String> {
     let mut told = sender.told.clone();
-    for message in sender.messages().iter().filter(|message| !message.incoming) {
+    let own = |message: &&Message| !message.incoming && message.device == sender.me.device;
+    for message in sender.messages().iter().filter(own) {
         match message.status {
+            Status::Queued if sender.removed => {}
             Status::Queued => return Err(format!("{:?} is still queued", message.id)),
             Status::Failed => {
                 let registered = world.devices.iter().any(|other| other.me.account == message.peer);
@@ -115,7 +175,8 @@ fn sent_is_there(world: &World, sender: &Device, held: &[Vec<Message>]) -> Resul
     for (id, peer) in told {
         for (recipient, messages) in world.devices.iter().zip(held) {
             // A note to oneself is on the device that wrote it, as an outgoing message.
-            if recipient.me.account != peer || recipient.me == sender.me {
+            let is_own = recipient.me == sender.me;
+            if recipient.me.account != peer || is_own || recipient.removed {
                 continue;
             }
             let there = incoming(messages)
@@ -140,7 +201,8 @@ fn marks_agree(world: &World, sender: &Device) -> Result<(), String> {
             }
         }
     }
-    for message in sender.messages().iter().filter(|message| !message.incoming) {
+    let own = |message: &&Message| !message.incoming && message.device == sender.me.device;
+    for message in sender.messages().iter().filter(own).filter(|_| !sender.removed) {
         let mut expected = marks.get(&message.id).copied().unwrap_or(Status::Queued);
         if message.peer == sender.me.account {
             // Nobody is told what they have read of their own.

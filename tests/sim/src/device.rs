@@ -25,6 +25,17 @@ pub(crate) struct Device {
     pub(crate) failed: BTreeSet<MessageId>,
     /// Everything that was ever sent from here, by body.
     pub(crate) bodies: BTreeMap<Vec<u8>, PhoneNumber>,
+    /// What its siblings wrote, as this store was told.
+    pub(crate) copied: BTreeSet<Key>,
+    /// Outgoing messages that were told `sent`, ever, and not only to be delivered.
+    pub(crate) safe: BTreeMap<MessageId, PhoneNumber>,
+    /// It is no longer the account's.
+    pub(crate) removed: bool,
+    /// The chat that its user looks at.
+    pub(crate) open: Option<PhoneNumber>,
+    pub(crate) available: bool,
+    /// Who is there, as it was told on this connection.
+    pub(crate) seen: BTreeMap<PhoneNumber, bool>,
 }
 
 impl Device {
@@ -40,6 +51,12 @@ impl Device {
             told: BTreeMap::new(),
             failed: BTreeSet::new(),
             bodies: BTreeMap::new(),
+            copied: BTreeSet::new(),
+            safe: BTreeMap::new(),
+            removed: false,
+            open: None,
+            available: false,
+            seen: BTreeMap::new(),
         };
         device.start(Store::in_memory().unwrap(), seed, now);
         device
@@ -51,6 +68,8 @@ impl Device {
         let client =
             Client::start_with(store, self.me, Config::default(), entropy, self.clock(now));
         self.client = Some(client.unwrap());
+        (self.open, self.available) = (None, false);
+        self.seen.clear();
     }
 
     pub(crate) fn clock(&self, now: Millis) -> Millis {
@@ -75,11 +94,27 @@ impl Device {
     pub(crate) fn wipe(&mut self, seed: u64, now: Millis) {
         self.wiped.push(self.messages());
         self.shown.clear();
+        self.copied.clear();
         self.start(Store::in_memory().unwrap(), seed, now);
+    }
+
+    /// Whether nothing is left to do for it.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let client = self.reader();
+        let told =
+            self.open.is_none_or(|peer| peer == self.me.account || self.seen.contains_key(&peer));
+        self.removed || client.pending().is_empty() && client.is_connected() && told
     }
 
     /// Notes what the user is told of an outgoing message.
     pub(crate) fn note(&mut self, peer: PhoneNumber, id: MessageId, status: Status) {
+        // What a sibling wrote is the sibling's to note.
+        if self.copied.contains(&(peer, id)) {
+            return;
+        }
+        if status == Status::Sent {
+            self.safe.insert(id, peer);
+        }
         match status {
             Status::Failed => drop(self.failed.insert(id)),
             Status::Sent | Status::Delivered => drop(self.told.insert(id, peer)),

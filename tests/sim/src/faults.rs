@@ -51,6 +51,8 @@ pub(crate) enum Outage {
     Intruder,
     /// A device asks for more than there may be.
     Overstep,
+    /// A linked device is removed from its account.
+    Removal,
 }
 
 impl Faults {
@@ -90,7 +92,7 @@ impl Faults {
 
 impl Outage {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
-        match rng.u8(0..100) {
+        match rng.u8(0..102) {
             0..45 => Self::Cut,
             45..70 => Self::Hibernate,
             70..75 => Self::Deploy,
@@ -99,7 +101,8 @@ impl Outage {
             90..94 => Self::DeviceClock,
             94..98 => Self::ObjectClock,
             98 => Self::Intruder,
-            _ => Self::Overstep,
+            99 => Self::Overstep,
+            _ => Self::Removal,
         }
     }
 }

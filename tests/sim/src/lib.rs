@@ -16,6 +16,7 @@ mod faults;
 mod intruder;
 mod network;
 mod object;
+mod people;
 mod push;
 mod scenario;
 mod world;

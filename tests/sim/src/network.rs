@@ -59,6 +59,8 @@ pub(crate) enum Event {
     Write { device: usize },
     /// A user reads what has come.
     Read { device: usize },
+    /// A user comes or goes, and looks at a chat.
+    Look { device: usize },
     /// Something happens from outside.
     Outage,
 }

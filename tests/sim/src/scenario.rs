@@ -2,7 +2,7 @@
 
 use estafette_core::Identity;
 use estafette_protocol::{DeviceId, Millis, PhoneNumber};
-use estafette_relay::{AccountAnswer, AccountRequest, Config, Sql, Value};
+use estafette_relay::{AccountAnswer, AccountRequest, Config};
 use fastrand::Rng;
 
 use crate::Violation;
@@ -31,8 +31,9 @@ impl World {
             ..Config::default()
         };
         let mut world = Self::empty(seed, rng, faults);
+        world.small = config.queue_messages_max < 20_000;
         for account in 0..accounts {
-            let devices = if world.rng.u8(0..3) == 0 { 2 } else { 1 };
+            let devices = if world.rng.u8(0..3) == 0 { world.rng.u64(2..=5) } else { 1 };
             world.settle_in(33_600_000_001 + account as u64, devices, config);
         }
         let nobody = PhoneNumber::from_digits(NOBODY).unwrap();
@@ -59,13 +60,16 @@ impl World {
             assert!(!matches!(answer, Ok((AccountAnswer::Refused { .. }, _)) | Err(_)));
         }
         for slot in 1..devices {
-            // Linking comes later; a mailbox serves several devices already.
-            let id = DeviceId((digits << 8) + slot);
-            let statement =
-                "INSERT INTO device (slot, device, name, identity_key, registered_at, cursor)
-                 VALUES (?, ?, 'linked', x'', 0, 0)";
-            let values = [Value::from(slot), Value::Blob(id.to_bytes().to_vec())];
-            object.database().run(statement, &values).unwrap();
+            let link = AccountRequest::Link {
+                device: DeviceId(digits << 8),
+                target: DeviceId((digits << 8) + slot),
+                name: "linked".into(),
+                identity_key: [2; 32],
+            };
+            let linked = object.step(self.now, 1, crate::object::Fate::Done, |mailbox, now| {
+                mailbox.on_account(now, link)
+            });
+            assert!(matches!(linked, Ok((AccountAnswer::Granted, _))));
         }
         self.by_number.insert(number, self.objects.len());
         self.objects.push(object);
@@ -93,6 +97,10 @@ impl World {
             for _ in 0..self.rng.u64(0..6) {
                 let at = self.now + self.rng.u64(0..length);
                 self.schedule(at, Event::Read { device });
+            }
+            for _ in 0..self.rng.u64(0..4) {
+                let at = self.now + self.rng.u64(0..length);
+                self.schedule(at, Event::Look { device });
             }
         }
         self.schedule(self.now + 1000, Event::Outage);
@@ -142,6 +150,9 @@ impl World {
 
     /// A user writes one message, or several at once.
     pub(crate) fn write(&mut self, device: usize) {
+        if self.devices[device].removed {
+            return;
+        }
         let own = self.devices[device].me;
         let burst = if self.rng.u8(0..6) == 0 { self.rng.u64(2..25) } else { 1 };
         let object = self.rng.usize(0..self.objects.len());
@@ -158,6 +169,9 @@ impl World {
 
     /// A user reads a chat to its end.
     pub(crate) fn read(&mut self, device: usize) {
+        if self.devices[device].removed {
+            return;
+        }
         let clock = self.devices[device].clock(self.now);
         let client = self.devices[device].client();
         let mut last = Vec::new();

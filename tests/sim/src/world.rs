@@ -93,6 +93,8 @@ pub struct World {
     pub report: Report,
     /// Steps that mailboxes took, alarms not counted.
     pub(crate) woken: u64,
+    /// Mailboxes are full at times.
+    pub(crate) small: bool,
     trace: bool,
 }
 
@@ -115,6 +117,7 @@ impl World {
             violation: None,
             report: Report::default(),
             woken: 0,
+            small: false,
             trace: std::env::var_os("SIM_TRACE").is_some(),
         }
     }
@@ -161,9 +164,7 @@ impl World {
     /// Whether nothing is under way and nobody has anything left to do.
     pub(crate) fn is_quiet(&self) -> bool {
         self.in_flight == 0
-            && self.devices.iter().all(|device| {
-                device.reader().pending().is_empty() && device.reader().is_connected()
-            })
+            && self.devices.iter().all(Device::is_quiet)
             && self.objects.iter().all(Object::is_empty)
     }
 
@@ -221,6 +222,7 @@ impl World {
             }
             Event::Write { device } => self.write(device),
             Event::Read { device } => self.read(device),
+            Event::Look { device } => self.look(device),
             Event::Outage => self.outage(),
         }
     }
@@ -283,6 +285,7 @@ impl World {
             News::Status { peer, id, status } => self.devices[device].note(peer, id, status),
             News::Failed { peer, id, .. } => self.devices[device].note(peer, id, Status::Failed),
             News::Refused { .. } => self.report.refused += 1,
+            News::SignedOut(_) if self.devices[device].removed => {}
             News::SignedOut(code) => {
                 let what = format!("device {device} is signed out: {code:?}");
                 self.violation = Some(Violation::new(self.seed, what));
@@ -295,9 +298,20 @@ impl World {
                 let what = format!("device {device}: {error}");
                 self.violation = Some(Violation::new(self.seed, what));
             }
-            News::Connected { .. }
-            | News::Drained
+            News::Written(message) => {
+                if !self.devices[device].copied.insert((message.peer, message.id)) {
+                    let what = format!("the copy of {:?} is shown twice", message.id);
+                    self.violation = Some(Violation::new(self.seed, what));
+                }
+            }
+            News::Connected { .. } => self.devices[device].seen.clear(),
+            News::Presence { peer, available, .. } => {
+                self.devices[device].seen.insert(peer, available);
+            }
+            News::Drained
             | News::Disconnected { .. }
+            | News::ReadElsewhere { .. }
+            | News::Activity { .. }
             | News::Gap { .. } => {}
         }
     }
@@ -626,6 +640,7 @@ impl World {
             }
             Outage::Intruder => self.intrude(device, object),
             Outage::Overstep => self.overstep(device, object),
+            Outage::Removal => self.remove(device),
         }
     }
 

@@ -177,11 +177,9 @@ impl Client {
         }
         for id in ids {
             match self.outbox.peer_of(id) {
-                // The server says `delivered` of what is safe. That somebody has read a message does
-                // not say that each of their devices has it.
-                Some(peer) if peer == from => {
-                    self.advance(now, from, id, mark.into(), mark == Mark::Delivered)?;
-                }
+                // Only `sent` says that the message is safe: that one device of the peer's has it says
+                // nothing of the others, nor of the copies for this account's own.
+                Some(peer) if peer == from => self.advance(now, from, id, mark.into(), false)?,
                 Some(_) => {}
                 None => self.written_came_further(from, id, mark.into())?,
             }
