@@ -135,7 +135,9 @@ fn the_limits_are_those_in_force() {
         ),
         format!("| accounts that a device watches | {} |", limits::WATCHED_MAX),
         format!("| accounts that watch an account | {} |", limits::WATCHERS_MAX),
+        format!("| accounts of which an account says something | {} |", limits::PEOPLE_MAX),
         format!("| life of a `chat_state` | {} s |", limits::CHAT_STATE_LIFE / 1000),
+        "| `presence` and `chat_state` of a device | 30 at once, then 2 a second |".to_owned(),
         format!(
             "| sends of a device | {} at once, then {} a second |",
             limits::SEND_BURST,
@@ -148,6 +150,7 @@ fn the_limits_are_those_in_force() {
             limits::CODE_TRIES_MAX
         ),
         format!("| delay before another code | {second} s, then {third} s, then {later} s |"),
+        "| body of an HTTP request, other than a file | 4096 bytes |".to_owned(),
         format!("| endpoint of a push subscription | {} bytes |", limits::PUSH_ENDPOINT_BYTES_MAX),
         format!("| a push before it is sealed | {} bytes |", limits::PUSH_BYTES_MAX),
         format!("| life of a token | {} days |", days(limits::TOKEN_LIFE)),

@@ -15,8 +15,9 @@ use std::fmt::Debug;
 
 use data_encoding::HEXLOWER;
 use estafette_protocol::http::{
-    CodeRequest, CodeSent, Device, DeviceName, Devices, Health, Link, LinkRequest, Linked, Problem,
-    Push, PushKeys, PushSubscription, RegisterRequest, Registered, Usage,
+    Attribute, Audience, CodeRequest, CodeSent, Device, DeviceName, Devices, Health, Known, Link,
+    LinkRequest, Linked, People, Person, Privacy, Problem, Push, PushKeys, PushSubscription,
+    RegisterRequest, Registered, Usage,
 };
 use estafette_protocol::limits::{LINK_LIFE, MESSAGE_NUMBER_MAX};
 use estafette_protocol::{
@@ -283,6 +284,29 @@ fn linking(documents: &mut Documents) {
     documents.add("Linked", Linked { device: DeviceId(1) });
 }
 
+/// What an account says of who may see what, and of others.
+fn people(documents: &mut Documents) {
+    documents.add("Privacy", Privacy::default());
+    let privacy = Privacy {
+        last_seen: Audience::Nobody,
+        online: Audience::Contacts,
+        read_marks: Audience::Everyone,
+    };
+    documents.add("Privacy", privacy);
+    let [nothing, contact, blocked] = [(false, false), (true, false), (false, true)]
+        .map(|(contact, blocked)| Person { contact, blocked, except: vec![] });
+    assert_eq!(nothing, Person::default(), "who says this is forgotten");
+    let excepted = Person { except: Attribute::ALL.to_vec(), ..contact.clone() };
+    for person in [&nothing, &contact, &blocked, &excepted] {
+        documents.add("Person", person.clone());
+    }
+    documents.add("People", People { people: vec![] });
+    let one = Person { except: vec![Attribute::LastSeen], ..contact };
+    let known = |number, person| Known { number, person };
+    let people = vec![known(bob(), blocked), known(carol(), one)];
+    documents.add("People", People { people });
+}
+
 #[test]
 fn http_bodies_are_as_pinned() {
     let vectors: Vec<Document> = serde_json::from_str(include_str!("golden/http.json")).unwrap();
@@ -327,6 +351,7 @@ fn http_bodies_are_as_pinned() {
     let devices = vec![primary, seen(entry(DeviceId(1), "", false))];
     documents.add("Devices", Devices { devices });
     linking(&mut documents);
+    people(&mut documents);
     documents.add("Usage", Usage::default());
     let usage = Usage {
         requests: 12,
@@ -394,6 +419,7 @@ fn error_codes_are_as_pinned() {
         ("code_expired", 403, Caller),
         ("link_expired", 403, Caller),
         ("not_primary", 403, Caller),
+        ("too_many_people", 409, Caller),
         ("too_many_devices", 409, Caller),
         ("unregistered", 404, Caller),
         ("out_of_order", 409, Caller),

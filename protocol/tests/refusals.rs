@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use data_encoding::HEXLOWER;
+use estafette_protocol::http::{Audience, Person, Privacy};
 use estafette_protocol::limits::{BATCH_BYTES_MAX, BATCH_FRAMES_MAX};
 use estafette_protocol::{
     Ack, Batch, BatchError, ClientFrame, Decoded, Encoding, ErrorCode, MessageId, Presence,
@@ -200,6 +201,35 @@ fn a_wrong_presence_or_activity_is_refused_alone() {
     }
     let two = r#"[{"presence":{"available":7}},{"ack":{"ids":[]}}]"#;
     assert_eq!(json(two), Ok(vec![Decoded::Malformed(None), ack(vec![])]));
+}
+
+/// What is left out of a body is as for a new account. What is wrong never becomes an audience that its
+/// author did not name.
+#[test]
+fn a_wrong_audience_is_no_other_audience() {
+    let privacy = |text: &str| serde_json::from_str::<Privacy>(text).ok();
+    let person = |text: &str| serde_json::from_str::<Person>(text).ok();
+    assert_eq!(privacy("{}"), Some(Privacy::default()));
+    let online = Privacy { online: Audience::Nobody, ..Privacy::default() };
+    assert_eq!(privacy(r#"{"online":"nobody","about":"contacts"}"#), Some(online));
+    for audience in [r#""Nobody""#, r#""friends""#, r#""""#, "null", "2", r#"{"nobody":1}"#] {
+        assert_eq!(privacy(&format!(r#"{{"online":{audience}}}"#)), None, "{audience}");
+    }
+    assert_eq!(privacy(r#"{"online":"nobody","online":"everyone"}"#), None);
+    assert_eq!(person(r#"{"except":[]}"#), Some(Person::default()));
+    for fields in [
+        r#""blocked":1"#,
+        r#""blocked":null"#,
+        r#""blocked":"yes""#,
+        r#""except":"online""#,
+        r#""except":["Online"]"#,
+        r#""except":["about"]"#,
+        r#""except":[0]"#,
+        r#""except":null"#,
+        r#""blocked":true,"blocked":false"#,
+    ] {
+        assert_eq!(person(&format!("{{{fields}}}")), None, "{fields}");
+    }
 }
 
 /// What a list says of its length is not believed. How many a device may watch is for the server to

@@ -108,6 +108,9 @@ fn sentence(code: ErrorCode) -> &'static str {
             "The code is no longer good: let the new device show another one."
         }
         ErrorCode::NotPrimary => "Do that on the account's primary device: see /v1/devices.",
+        ErrorCode::TooManyPeople => {
+            "The account says something of as many others as it may: forget one first."
+        }
         ErrorCode::TooManyDevices => "The account has as many devices as it may: remove one first.",
         ErrorCode::RateLimited => "That was too often: wait.",
         ErrorCode::BudgetExhausted => "The account's work of the day is used up: wait.",

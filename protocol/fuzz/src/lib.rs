@@ -13,8 +13,9 @@ use std::fmt::Debug;
 use std::str::FromStr;
 
 use estafette_protocol::http::{
-    CodeRequest, CodeSent, DeviceName, Devices, Health, Link, LinkRequest, Linked, Problem, Push,
-    PushSubscription, RegisterRequest, Registered, Usage,
+    Attribute, Audience, CodeRequest, CodeSent, DeviceName, Devices, Health, Known, Link,
+    LinkRequest, Linked, People, Person, Privacy, Problem, Push, PushSubscription, RegisterRequest,
+    Registered, Usage,
 };
 use estafette_protocol::limits::BATCH_FRAMES_MAX;
 use estafette_protocol::{
@@ -123,6 +124,7 @@ pub fn http(data: &[u8]) {
     }
     bodies!(CodeRequest CodeSent RegisterRequest Registered);
     bodies!(Devices DeviceName Link LinkRequest Linked);
+    bodies!(Audience Attribute Privacy Person People Known);
     bodies!(PushSubscription Push Usage Health Problem ErrorCode);
 }
 

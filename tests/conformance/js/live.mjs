@@ -51,10 +51,12 @@ async function refused(code, method, path, options) {
   assert.equal(error, code, `${method} ${path}`);
 }
 
+const identityKey = () => randomBytes(32).toString("base64");
+
 async function register(number) {
   const sent = await call("POST", "/v1/registration/code", { body: { number }, status: 202 });
   assert.ok(sent.expires_at > Date.now());
-  const identity_key = randomBytes(32).toString("base64");
+  const identity_key = identityKey();
   const body = { number, code: await codeFor(number), name: "Télé", identity_key };
   return call("POST", "/v1/registration", { body, status: 201 });
 }
@@ -285,7 +287,7 @@ async function requests(user) {
   const usage = await call("GET", "/v1/usage", { token });
   assert.ok(usage.requests > 0 && usage.spent > 0 && usage.spent < usage.budget, JSON.stringify(usage));
 
-  const wrong = { number: "+33612345678", code: "12345", name: "", identity_key: randomBytes(32).toString("base64") };
+  const wrong = { number: "+33612345678", code: "12345", name: "", identity_key: identityKey() };
   await refused("malformed", "POST", "/v1/registration/code", { body: "{", status: 400 });
   await refused("invalid_number", "POST", "/v1/registration/code", { body: { number: "0612" }, status: 400 });
   await refused("too_large", "POST", "/v1/registration/code", { body: " ".repeat(100_000), status: 413 });
@@ -299,6 +301,106 @@ async function requests(user) {
   await refused("method_not_allowed", "PUT", "/v1/devices", { token, status: 405 });
   await refused("upgrade_required", "GET", "/v1/socket", { token, status: 426 });
   console.log("HTTP is as openapi.json says");
+}
+
+// Devices come to the account until it has five; the first of them is named, and all go.
+async function linking({ account, device, token }) {
+  const { link, secret, expires_at } = await call("POST", "/v1/links", { status: 201 });
+  assert.ok(expires_at > Date.now());
+  const path = `/v1/links/${link}`;
+  await call("GET", path, { token: secret, status: 202 });
+  await refused("token_missing", "GET", path, { status: 401 });
+  await refused("link_expired", "GET", path, { token: `${secret.slice(1)}z`, status: 403 });
+  await refused("not_found", "GET", `${path}0`, { token: secret, status: 404 });
+  await refused("method_not_allowed", "POST", path, { status: 405 });
+
+  const body = { link, name: "Salon", identity_key: identityKey() };
+  const approve = (code, wrong, status) => refused(code, "POST", "/v1/devices", { token, body: wrong, status });
+  await refused("token_missing", "POST", "/v1/devices", { body, status: 401 });
+  await approve("link_expired", { ...body, link: "0".repeat(40) }, 403);
+  await approve("malformed", { ...body, identity_key: "" }, 400);
+  await approve("too_large", { ...body, name: "x".repeat(65) }, 413);
+  const linked = await call("POST", "/v1/devices", { token, body, status: 201 });
+  assert.deepEqual(await call("POST", "/v1/devices", { token, body, status: 201 }), linked, "the same again");
+  const granted = await call("GET", path, { token: secret });
+  assert.deepEqual([granted.account, granted.device], [account, linked.device]);
+
+  // Each device names itself; the primary one all.
+  const own = `/v1/devices/${linked.device}`;
+  const name = (as, of, body, status = 204) => call("PATCH", of, { token: as, body, status });
+  await name(granted.token, own, { name: "Bureau" });
+  await name(token, own, { name: "Küche" });
+  const { devices } = await call("GET", "/v1/devices", { token: granted.token });
+  const shown = devices.map(({ id, name, current, primary = false }) => [id, { name, current, primary }]);
+  assert.deepEqual(new Map(shown), new Map([
+    [device, { name: "Télé", current: false, primary: true }],
+    [linked.device, { name: "Küche", current: true, primary: false }],
+  ]));
+  const rename = (code, as, of, wrong, status) => refused(code, "PATCH", of, { token: as, body: wrong, status });
+  await rename("not_primary", granted.token, `/v1/devices/${device}`, { name: "" }, 403);
+  await refused("not_primary", "DELETE", `/v1/devices/${device}`, { token: granted.token, status: 403 });
+  await rename("not_found", token, "/v1/devices/0000000000000000", { name: "" }, 404);
+  await rename("malformed", token, own, {}, 400);
+  await rename("too_large", token, own, { name: "x".repeat(65) }, 413);
+  await rename("token_missing", undefined, own, { name: "" }, 401);
+
+  const others = [];
+  const another = async () => {
+    const { link, secret } = await call("POST", "/v1/links", { status: 201 });
+    return { secret, body: { link, name: "", identity_key: identityKey() } };
+  };
+  while (others.length < 3) {
+    const { body } = await another();
+    others.push((await call("POST", "/v1/devices", { token, body, status: 201 })).device);
+  }
+  const sixth = await another();
+  await approve("too_many_devices", sixth.body, 409);
+  await call("GET", `/v1/links/${sixth.body.link}`, { token: sixth.secret, status: 202 });
+  for (const id of others) await call("DELETE", `/v1/devices/${id}`, { token, status: 204 });
+  await call("DELETE", own, { token: granted.token, status: 204 });
+  await refused("device_removed", "GET", "/v1/devices", { token: granted.token, status: 401 });
+  console.log("devices are linked, named and removed");
+}
+
+async function people({ token }, other) {
+  const everyone = { last_seen: "everyone", online: "everyone", read_marks: "everyone" };
+  const privacy = { last_seen: "nobody", online: "contacts", read_marks: "everyone" };
+  const put = (path, body) => call("PUT", path, { token, body, status: 204 });
+  const wrong = (code, path, body, status) => refused(code, "PUT", path, { token, body, status });
+  assert.deepEqual(await call("GET", "/v1/privacy", { token }), everyone);
+  await put("/v1/privacy", privacy);
+  assert.deepEqual(await call("GET", "/v1/privacy", { token }), privacy);
+  await wrong("malformed", "/v1/privacy", { ...privacy, online: "friends" }, 400);
+  await wrong("too_large", "/v1/privacy", " ".repeat(4097), 413);
+  await refused("token_missing", "GET", "/v1/privacy", { status: 401 });
+  await refused("token_missing", "PUT", "/v1/privacy", { body: everyone, status: 401 });
+  await refused("method_not_allowed", "DELETE", "/v1/privacy", { token, status: 405 });
+  assert.deepEqual(await call("GET", "/v1/privacy", { token }), privacy, "what is refused changes nothing");
+  await put("/v1/privacy", {});
+  assert.deepEqual(await call("GET", "/v1/privacy", { token }), everyone);
+
+  const carol = "+34612345678";
+  const contact = { contact: true, blocked: false, except: ["last_seen", "online"] };
+  const known = [
+    { number: other.account, person: { contact: false, blocked: true } },
+    { number: carol, person: contact },
+  ].sort((a, b) => a.number.slice(1) - b.number.slice(1));
+  assert.deepEqual(await call("GET", "/v1/people", { token }), { people: [] });
+  await put(`/v1/people/${other.account}`, { blocked: true });
+  await put(`/v1/people/${encodeURIComponent(carol)}`, contact);
+  assert.deepEqual(await call("GET", "/v1/people", { token }), { people: known });
+  await wrong("malformed", `/v1/people/${carol}`, { except: ["typing"] }, 400);
+  await wrong("too_large", `/v1/people/${carol}`, " ".repeat(4097), 413);
+  for (const none of ["34612345678", "+0612345678", "carol"]) {
+    await wrong("not_found", `/v1/people/${none}`, {}, 404);
+  }
+  await refused("token_missing", "PUT", `/v1/people/${carol}`, { body: {}, status: 401 });
+  await refused("token_missing", "GET", "/v1/people", { status: 401 });
+  await refused("method_not_allowed", "GET", `/v1/people/${carol}`, { token, status: 405 });
+  await put(`/v1/people/${carol}`, {});
+  await put(`/v1/people/${other.account}`, { contact: false });
+  assert.deepEqual(await call("GET", "/v1/people", { token }), { people: [] }, "of whom nothing is said is forgotten");
+  console.log("privacy and people are as openapi.json says");
 }
 
 async function pushes({ token }) {
@@ -390,6 +492,8 @@ const alice = await register("+33612345678");
 const bob = await register("+4915112345678");
 await tokens(alice);
 await requests(alice);
+await linking(alice);
+await people(bob, alice);
 await pushes(alice);
 await files(alice, bob);
 await conversation("ws, JSON", "browser's, cborg", alice, bob);
