@@ -257,9 +257,11 @@ impl<S: Sql> Mailbox<S> {
             }
             AccountRequest::Media { work, .. } => self.on_media(now, work),
             AccountRequest::Privacy { .. } => self.audiences(),
-            AccountRequest::SetPrivacy { privacy, .. } => self.set_audiences(privacy)?,
+            AccountRequest::SetPrivacy { privacy, .. } => self.set_audiences(now, privacy)?,
             AccountRequest::People { .. } => self.people()?,
-            AccountRequest::SetPerson { number, person, .. } => self.set_person(number, &person)?,
+            AccountRequest::SetPerson { number, person, .. } => {
+                self.set_person(now, number, &person)?
+            }
             AccountRequest::UploadEnded { media } => self.on_upload_ended(media)?,
             AccountRequest::Subscription { device } => self.subscription(device),
             AccountRequest::Subscribe { device, subscription } => {

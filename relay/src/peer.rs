@@ -74,6 +74,8 @@ pub enum PeerItem {
         /// When they were last there.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         last_seen: Option<Millis>,
+        /// When that was so.
+        at: Millis,
     },
     /// My user types in the chat with yours.
     ChatState {

@@ -1,6 +1,6 @@
 //! One open socket: which device is at the other end, and how far it has been served.
 
-use estafette_protocol::{DeviceId, Encoding, PhoneNumber};
+use estafette_protocol::{DeviceId, Encoding, Millis, PhoneNumber};
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::Bucket;
@@ -32,6 +32,14 @@ pub(crate) struct Watched {
     pub(crate) account: PhoneNumber,
     /// Its mailbox has answered, and says when something changes.
     pub(crate) answered: bool,
+    /// When what was told last was so, by that mailbox's clock. Hibernation forgets it.
+    pub(crate) as_of: Millis,
+}
+
+impl Watched {
+    pub(crate) fn new(account: PhoneNumber) -> Self {
+        Self { account, answered: false, as_of: 0 }
+    }
 }
 
 /// What survives hibernation with the socket. Pinned by a golden test.
@@ -92,7 +100,7 @@ impl Session {
             watched: attachment
                 .watched
                 .iter()
-                .map(|&account| Watched { account, answered: true })
+                .map(|&account| Watched { answered: true, ..Watched::new(account) })
                 .collect(),
         }
     }

@@ -317,6 +317,38 @@ fn sees(
 }
 
 #[test]
+fn who_hides_that_they_are_there_is_not_seen_typing() {
+    let hide = audiences(Attribute::Online, Audience::Nobody);
+    for case in 0..3 {
+        let (mut world, alice, bob) = world();
+        match case {
+            0 => set_privacy(&mut world, ALICE, hide),
+            1 => set_privacy(&mut world, BOB, hide),
+            _ => set_person(&mut world, ALICE, BOB, blocked()),
+        }
+        world.says(ALICE, alice, &[types(BOB, Activity::Composing)]);
+        assert_eq!((world.hears(BOB, bob), world.hears(ALICE, alice)), (vec![], vec![]));
+    }
+}
+
+#[test]
+fn what_arrives_late_is_not_told() {
+    let (mut world, alice, _) = world();
+    world.says(ALICE, alice, &[says(true, &[BOB])]);
+    world.hears(ALICE, alice);
+    let told = world.now;
+    let presence = |available, at| {
+        vec![estafette_relay::PeerItem::Presence { available, last_seen: None, at }]
+    };
+    world.calls(BOB, ALICE, presence(true, told + 10));
+    world.calls(BOB, ALICE, presence(false, told + 5));
+    assert_eq!(seen(&world.hears(ALICE, alice)), [(BOB, true, None)]);
+    // A clock that was set back is believed.
+    world.calls(BOB, ALICE, presence(false, told - 3_600_000));
+    assert_eq!(seen(&world.hears(ALICE, alice)), [(BOB, false, None)]);
+}
+
+#[test]
 fn a_change_of_privacy_shows_at_once() {
     let (mut world, alice, bob) = world();
     world.says(BOB, bob, &[says(true, &[])]);
@@ -398,4 +430,5 @@ fn people_have_a_limit() {
     let request = AccountRequest::SetPerson { device: DeviceId(1), number: number(BOB), person };
     let full: AccountAnswer = Refusal::from(ErrorCode::TooManyPeople).into();
     assert_eq!(world.account(ALICE, request), full);
+    set_person(&mut world, ALICE, 33_700_000_001, blocked());
 }

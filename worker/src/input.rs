@@ -56,8 +56,11 @@ pub(crate) fn device_name(body: &[u8]) -> Result<String, ErrorCode> {
     Ok(name)
 }
 
-/// Reads a JSON body.
+/// Reads a JSON body: an object. The derived code would take an array of its values as well.
 pub(crate) fn json<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, ErrorCode> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ErrorCode::Malformed);
+    }
     serde_json::from_slice(body).or(Err(ErrorCode::Malformed))
 }
 
@@ -118,6 +121,11 @@ mod tests {
     fn what_is_no_request_is_malformed() {
         for body in [&b""[..], b"{}", b"[]", b"{\"number\":1}", b"{\"number\":\"\xff\"}", b"{}{}"] {
             assert_eq!(code_request(body).err(), Some(ErrorCode::Malformed));
+        }
+        assert!(json::<estafette_protocol::http::Privacy>(b" {}").is_ok());
+        for body in [&b"[]"[..], b" [\"nobody\"]", b"null"] {
+            let read = json::<estafette_protocol::http::Privacy>(body);
+            assert_eq!(read.err(), Some(ErrorCode::Malformed));
         }
         assert_eq!(code_request(br#"{"number":"+1"}"#).err(), Some(ErrorCode::InvalidNumber));
         assert!(code_request(br#"{"number":"+33612345678","more":1}"#).is_ok());

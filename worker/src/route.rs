@@ -87,7 +87,8 @@ pub(crate) fn route<'a>(method: &str, url: &'a str) -> Result<Route<'a>, Unroute
 
 /// A number in a path, whose plus sign may be written as it is or as `%2B`.
 fn number(path: &str) -> Option<PhoneNumber> {
-    let digits = path.strip_prefix('+').or_else(|| path.strip_prefix("%2B"))?;
+    let mut signs = ["+", "%2B", "%2b"].into_iter();
+    let digits = signs.find_map(|sign| path.strip_prefix(sign))?;
     format!("+{digits}").parse().ok()
 }
 
@@ -151,6 +152,7 @@ mod tests {
             ("GET", "/v1/people", Route::People),
             ("PUT", "/v1/people/+33612345678", Route::SetPerson(alice)),
             ("PUT", "/v1/people/%2B33612345678", Route::SetPerson(alice)),
+            ("PUT", "/v1/people/%2b33612345678", Route::SetPerson(alice)),
             ("GET", "/v1/media/000000000000000000000000000000ff", Route::Media(MediaId(255))),
             ("GET", "/v1/socket", Route::Socket),
         ];

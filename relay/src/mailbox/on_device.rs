@@ -132,7 +132,7 @@ impl<S: Sql> Mailbox<S> {
                 }
             }
             Decoded::Frame(ClientFrame::ChatState(state)) => {
-                if let Err(code) = self.on_chat_state(now, device, state) {
+                if let Err(code) = self.on_chat_state(now, device, state)? {
                     self.put(socket, &fault(code));
                 }
             }

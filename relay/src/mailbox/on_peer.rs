@@ -86,8 +86,8 @@ impl<S: Sql> Mailbox<S> {
         Ok(match item {
             PeerItem::Message(message) => self.on_peer_message(now, from, message, index, admitted),
             PeerItem::Watch { last_seen, online } => self.on_watch(from, last_seen, online)?,
-            PeerItem::Presence { available, last_seen } => {
-                self.on_peer_presence(from, available, last_seen)
+            PeerItem::Presence { available, last_seen, at } => {
+                self.on_peer_presence(from, available, last_seen, at)
             }
             PeerItem::ChatState { state } => {
                 self.tell_all(&ServerFrame::ChatState(Doing { from, state }));
@@ -382,7 +382,7 @@ impl<S: Sql> Mailbox<S> {
                 Concern::Owed(id) if is_final(verdict) => {
                     self.sql.run("DELETE FROM owed WHERE id = ?", &[id.into()])?;
                 }
-                Concern::Watch => self.on_watched(peer, verdict),
+                Concern::Watch => self.on_watched(peer, at, verdict),
                 Concern::Watcher => self.on_watcher_told(peer, verdict)?,
                 Concern::Owed(_) | Concern::Nobody => {}
             }

@@ -7,7 +7,7 @@
 //!   that nobody asks any more. Nothing is said while nothing changes;
 //! - what somebody does in a chat is passed on at once or never, and kept nowhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use estafette_protocol::http::Attribute;
 use estafette_protocol::{
@@ -26,6 +26,9 @@ use crate::sql::{Columns, Sql, StorageError};
 const SIGNAL_BURST: u32 = 30;
 const SIGNALS_PER_SECOND: u32 = 2;
 
+/// How long a call may be under way that was given up.
+const LATE: Millis = 60_000;
+
 // What a watcher shows in turn.
 const SHOWS_LAST_SEEN: u64 = 1;
 const SHOWS_ONLINE: u64 = 2;
@@ -39,6 +42,8 @@ pub(crate) struct Presence {
     pub(crate) last_seen: Millis,
     /// Who watches, and what they show. Read when it is needed.
     watchers: Option<BTreeMap<PhoneNumber, u64>>,
+    /// Who asked again while they were being told: that nobody asks is out of date.
+    renewed: BTreeSet<PhoneNumber>,
 }
 
 impl<S: Sql> Mailbox<S> {
@@ -64,7 +69,7 @@ impl<S: Sql> Mailbox<S> {
             let is_new = watched.iter().all(|known| known.account != account);
             if is_new && own != Some(account) {
                 let known = session.watched.iter().find(|known| known.account == account);
-                watched.push(known.copied().unwrap_or(Watched { account, answered: false }));
+                watched.push(known.copied().unwrap_or(Watched::new(account)));
             }
         }
         session.watched.clone_from(&watched);
@@ -90,14 +95,17 @@ impl<S: Sql> Mailbox<S> {
         now: Millis,
         device: DeviceId,
         said: ChatState,
-    ) -> Result<(), ErrorCode> {
-        self.admit_signal(now, device)?;
-        if self.account != Some(said.to) {
+    ) -> Result<Result<(), ErrorCode>, StorageError> {
+        if let Err(code) = self.admit_signal(now, device) {
+            return Ok(Err(code));
+        }
+        // That somebody types shows that they are there.
+        if self.account != Some(said.to) && self.shows(said.to, Attribute::Online)? {
             let item = PeerItem::ChatState { state: said.state };
             let item = LaneItem { item, concern: Concern::Nobody };
             self.lanes.entry(said.to).or_default().replace(item);
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn admit_signal(&mut self, now: Millis, device: DeviceId) -> Result<(), ErrorCode> {
@@ -111,7 +119,12 @@ impl<S: Sql> Mailbox<S> {
     // As the one that watches.
 
     /// The watched mailbox has answered, or did not: then the device asks again.
-    pub(crate) fn on_watched(&mut self, account: PhoneNumber, verdict: Option<Verdict>) {
+    pub(crate) fn on_watched(
+        &mut self,
+        account: PhoneNumber,
+        at: Millis,
+        verdict: Option<Verdict>,
+    ) {
         let (available, last_seen) = match verdict {
             Some(Verdict::Seen { available, last_seen }) => (available, last_seen),
             // Who is not registered looks like somebody who hides.
@@ -119,7 +132,7 @@ impl<S: Sql> Mailbox<S> {
             _ => return,
         };
         // Whoever was told of a change meanwhile knows better.
-        self.tell_watching(Seen { from: account, available, last_seen }, true);
+        self.tell_watching(Seen { from: account, available, last_seen }, at, true);
     }
 
     /// The user of a watched account has come or gone.
@@ -128,8 +141,9 @@ impl<S: Sql> Mailbox<S> {
         from: PhoneNumber,
         available: bool,
         last_seen: Option<Millis>,
+        at: Millis,
     ) -> Verdict {
-        if self.tell_watching(Seen { from, available, last_seen }, false) {
+        if self.tell_watching(Seen { from, available, last_seen }, at, false) {
             Verdict::Delivered
         } else {
             Verdict::Refused { code: ErrorCode::NotFound, retry_after: None }
@@ -138,13 +152,20 @@ impl<S: Sql> Mailbox<S> {
 
     /// Puts a presence on the sockets that watch it, or on those alone that wait for an answer. Returns
     /// whether there are any.
-    fn tell_watching(&mut self, seen: Seen, waiting: bool) -> bool {
+    fn tell_watching(&mut self, seen: Seen, at: Millis, waiting: bool) -> bool {
         let mut sockets = Vec::new();
+        let mut is_watched = false;
         for (&socket, session) in &mut self.sessions {
             let watched = session.watched.iter_mut().find(|known| known.account == seen.from);
             if let Some(watched) = watched.filter(|watched| !(waiting && watched.answered)) {
+                is_watched = true;
+                // A call that was given up may still arrive. What seems to be older than that comes of a
+                // clock that was set.
+                if (at + 1..at + LATE).contains(&watched.as_of) {
+                    continue;
+                }
                 sockets.push((socket, !watched.answered));
-                watched.answered = true;
+                (watched.answered, watched.as_of) = (true, at);
             }
         }
         for &(socket, is_new) in &sockets {
@@ -153,7 +174,7 @@ impl<S: Sql> Mailbox<S> {
                 self.remember(socket);
             }
         }
-        !sockets.is_empty()
+        is_watched
     }
 
     /// Puts a frame on every socket.
@@ -186,6 +207,10 @@ impl<S: Sql> Mailbox<S> {
                  ON CONFLICT (number) DO UPDATE SET shows = excluded.shows",
                 &[from.digits().into(), shows.into()],
             )?;
+        }
+        let lane = self.lanes.get(&from).and_then(|lane| lane.under_way.as_ref());
+        if lane.is_some_and(|items| items.iter().any(|item| item.concern == Concern::Watcher)) {
+            self.presence.renewed.insert(from);
         }
         let (available, last_seen) = self.visible(from, last_seen, online)?;
         Ok(Verdict::Seen { available, last_seen })
@@ -226,10 +251,15 @@ impl<S: Sql> Mailbox<S> {
         }
         let watchers: Vec<_> =
             self.watchers()?.iter().map(|(&number, &shows)| (number, shows)).collect();
-        watchers.into_iter().try_for_each(|(number, shows)| self.tell_watcher(number, shows))
+        watchers.into_iter().try_for_each(|(number, shows)| self.tell_watcher(now, number, shows))
     }
 
-    fn tell_watcher(&mut self, number: PhoneNumber, shows: u64) -> Result<(), StorageError> {
+    fn tell_watcher(
+        &mut self,
+        now: Millis,
+        number: PhoneNumber,
+        shows: u64,
+    ) -> Result<(), StorageError> {
         let (online, seen) = (shows & SHOWS_ONLINE != 0, shows & SHOWS_LAST_SEEN != 0);
         // Of what is hidden, a watcher is not told that it changes either.
         let hidden = !(online && self.shows(number, Attribute::Online)?)
@@ -237,17 +267,18 @@ impl<S: Sql> Mailbox<S> {
         if hidden {
             return Ok(());
         }
-        self.say_presence(number, seen, online)
+        self.say_presence(now, number, seen, online)
     }
 
     fn say_presence(
         &mut self,
+        now: Millis,
         number: PhoneNumber,
         last_seen: bool,
         online: bool,
     ) -> Result<(), StorageError> {
         let (available, last_seen) = self.visible(number, last_seen, online)?;
-        let item = PeerItem::Presence { available, last_seen };
+        let item = PeerItem::Presence { available, last_seen, at: now };
         let item = LaneItem { item, concern: Concern::Watcher };
         self.lanes.entry(number).or_default().replace(item);
         Ok(())
@@ -263,7 +294,8 @@ impl<S: Sql> Mailbox<S> {
             verdict,
             Some(Verdict::Refused { code: ErrorCode::NotFound | ErrorCode::Unregistered, .. })
         );
-        if gone && self.watchers()?.remove(&number).is_some() {
+        let renewed = self.presence.renewed.remove(&number);
+        if gone && !renewed && self.watchers()?.remove(&number).is_some() {
             let statement = "DELETE FROM watcher WHERE number = ?";
             self.sql.run(statement, &[number.digits().into()])?;
         }
@@ -272,13 +304,17 @@ impl<S: Sql> Mailbox<S> {
 
     /// What the account shows has changed, to one or to all: who watches is told what they see now, and
     /// who is watched hears what the account shows in turn.
-    pub(crate) fn privacy_changed(&mut self, to: Option<PhoneNumber>) -> Result<(), StorageError> {
+    pub(crate) fn privacy_changed(
+        &mut self,
+        now: Millis,
+        to: Option<PhoneNumber>,
+    ) -> Result<(), StorageError> {
         let concerned = |number: PhoneNumber| to.is_none_or(|to| to == number);
         let watchers = self.watchers()?.iter().filter(|(number, _)| concerned(**number));
         let watchers: Vec<_> = watchers.map(|(&number, &shows)| (number, shows)).collect();
         for (number, shows) in watchers {
             let (online, seen) = (shows & SHOWS_ONLINE != 0, shows & SHOWS_LAST_SEEN != 0);
-            self.say_presence(number, seen, online)?;
+            self.say_presence(now, number, seen, online)?;
         }
         let watched = self.sessions.values_mut().flat_map(|session| &mut session.watched);
         let watched: Vec<_> = watched

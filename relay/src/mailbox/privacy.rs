@@ -150,6 +150,7 @@ impl<S: Sql> Mailbox<S> {
 
     pub(crate) fn set_audiences(
         &mut self,
+        now: Millis,
         audiences: Audiences,
     ) -> Result<AccountAnswer, StorageError> {
         let Audiences { last_seen, online, read_marks } = audiences;
@@ -163,7 +164,7 @@ impl<S: Sql> Mailbox<S> {
         if audiences != self.privacy.audiences {
             self.privacy.audiences = audiences;
             self.sql.run("UPDATE account SET privacy = ?", &[audiences.into()])?;
-            self.privacy_changed(None)?;
+            self.privacy_changed(now, None)?;
         }
         Ok(AccountAnswer::Granted)
     }
@@ -181,6 +182,7 @@ impl<S: Sql> Mailbox<S> {
 
     pub(crate) fn set_person(
         &mut self,
+        now: Millis,
         number: PhoneNumber,
         person: &Person,
     ) -> Result<AccountAnswer, StorageError> {
@@ -191,7 +193,8 @@ impl<S: Sql> Mailbox<S> {
         if flags == 0 {
             self.sql.run("DELETE FROM person WHERE number = ?", &[number.digits().into()])?;
         } else {
-            let known = self.sql.run("SELECT count(*) FROM person", &[])?.pop();
+            let query = "SELECT count(*) FROM person WHERE number <> ?";
+            let known = self.sql.run(query, &[number.digits().into()])?.pop();
             let known = known.map_or(Ok(0), |row| Columns::of(row).integer())?;
             if known >= limits::PEOPLE_MAX as u64 {
                 return Ok(Refusal::from(ErrorCode::TooManyPeople).into());
@@ -204,7 +207,7 @@ impl<S: Sql> Mailbox<S> {
             self.privacy.people = true;
         }
         self.privacy.remembered.insert(number, flags);
-        self.privacy_changed(Some(number))?;
+        self.privacy_changed(now, Some(number))?;
         Ok(AccountAnswer::Granted)
     }
 
