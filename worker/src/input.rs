@@ -1,6 +1,6 @@
 //! What comes from outside: headers and JSON bodies, checked before anything is done with them.
 
-use data_encoding::BASE64;
+use base64ct::{Base64, Encoding as _};
 use estafette_protocol::http::{CodeRequest, DeviceName, RegisterRequest};
 use estafette_protocol::{Encoding, ErrorCode, PhoneNumber, limits};
 use serde::Deserialize;
@@ -43,7 +43,7 @@ pub(crate) fn new_device(
     if name.len() > limits::DEVICE_NAME_BYTES_MAX {
         return Err(ErrorCode::TooLarge);
     }
-    let identity_key = BASE64.decode(identity_key.as_bytes()).or(Err(ErrorCode::Malformed))?;
+    let identity_key = Base64::decode_vec(identity_key).or(Err(ErrorCode::Malformed))?;
     Ok((name, identity_key.try_into().or(Err(ErrorCode::Malformed))?))
 }
 
