@@ -37,8 +37,9 @@ const MAILBOX: &str = "MAILBOX";
 const LIMIT_ADDRESS: &str = "LIMIT_ADDRESS";
 const LIMIT_DEVICE: &str = "LIMIT_DEVICE";
 const LIMIT_MEDIA: &str = "LIMIT_MEDIA";
-const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
-const ASYNCAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/asyncapi.json"));
+// As `build.rs` packs them: gzip.
+const OPENAPI: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/openapi.json.gz"));
+const ASYNCAPI: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/asyncapi.json.gz"));
 /// The period of the rate-limit bindings in `wrangler.toml`.
 const LIMIT_PERIOD: Millis = 60_000;
 /// How long to wait before asking an object again that did not answer.
@@ -115,13 +116,9 @@ pub(crate) fn answer(status: u16, headers: &[(&str, &str)]) -> ResponseBuilder {
     ResponseBuilder::new().with_status(status).with_headers(all)
 }
 
-fn json_text(status: u16, body: impl Into<Vec<u8>>) -> Response {
-    answer(status, &[("content-type", "application/json")]).fixed(body.into())
-}
-
 fn json(status: u16, body: &impl Serialize) -> Result<Response, Failure> {
     let text = serde_json::to_string(body).or(Err(ErrorCode::Internal))?;
-    Ok(json_text(status, text))
+    Ok(answer(status, &[("content-type", "application/json")]).fixed(text.into_bytes()))
 }
 
 /// One request on its way.
@@ -150,8 +147,8 @@ impl Front {
                     now: self.now,
                 },
             ),
-            Route::OpenApi => Ok(json_text(200, OPENAPI)),
-            Route::AsyncApi => Ok(json_text(200, ASYNCAPI)),
+            Route::OpenApi => self.document(OPENAPI),
+            Route::AsyncApi => self.document(ASYNCAPI),
             Route::Code => self.send_code().await,
             Route::Register => self.register().await,
             Route::Renew => self.renew().await,
@@ -168,6 +165,15 @@ impl Front {
             Route::Unsubscribe => self.unsubscribe().await,
             Route::Socket => self.socket().await,
         }
+    }
+
+    /// A document, unpacked on its way out.
+    fn document(&self, packed: &[u8]) -> Result<Response, Failure> {
+        let answer = answer(200, &[("content-type", "application/json")]);
+        if self.request.inner().method() == "HEAD" {
+            return Ok(answer.empty());
+        }
+        Ok(answer.stream(js::unpacked(packed).or(Err(ErrorCode::Internal))?))
     }
 
     async fn send_code(&self) -> Result<Response, Failure> {
