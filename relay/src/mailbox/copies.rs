@@ -10,11 +10,10 @@
 //! A mailbox that is full takes no copies: a device that is long away must not keep its owner from
 //! sending.
 
-use std::collections::BTreeMap;
-
 use estafette_protocol::{
     Deliver, DeviceId, ErrorCode, MessageId, Millis, PhoneNumber, Receipted, Sent, ServerFrame,
 };
+use litemap::LiteMap;
 
 use super::Mailbox;
 use crate::entry::Place as EntryPlace;
@@ -26,7 +25,7 @@ use crate::stream::Place;
 
 /// What waits for a copy: the recipient's mailbox has it, and took it then.
 #[derive(Debug, Default)]
-pub(crate) struct Copies(BTreeMap<(DeviceId, MessageId), Millis>);
+pub(crate) struct Copies(LiteMap<(DeviceId, MessageId), Millis>);
 
 impl Copies {
     /// A device is gone. When it is back, it asks again.
@@ -36,7 +35,7 @@ impl Copies {
 }
 
 /// Copies that one step makes, by the device whose they are.
-pub(crate) type Gathered = BTreeMap<DeviceId, Vec<Incoming>>;
+pub(crate) type Gathered = LiteMap<DeviceId, Vec<Incoming>>;
 
 impl<S: Sql> Mailbox<S> {
     /// Makes the copy of an item that the peer's mailbox has taken, unless there is one. Returns what
@@ -165,7 +164,7 @@ impl<S: Sql> Mailbox<S> {
 
     /// The copies of these are stored, or with every device.
     pub(crate) fn copied(&mut self, copied: Vec<(DeviceId, MessageId)>) {
-        let mut safe: BTreeMap<_, Vec<MessageId>> = BTreeMap::new();
+        let mut safe: LiteMap<_, Vec<MessageId>> = LiteMap::new();
         for (device, id) in copied {
             if let Some(at) = self.copies.0.remove(&(device, id)) {
                 safe.entry((device, at)).or_default().push(id);
