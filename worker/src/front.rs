@@ -15,11 +15,9 @@ use estafette_relay::{AccountAnswer, AccountRequest, Connect};
 use futures_util::StreamExt;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
-use worker::js_sys::{Reflect, Uint8Array};
+use worker::js_sys::{Number, Reflect, Uint8Array};
 use worker::wasm_bindgen_futures::{self, JsFuture};
-use worker::{
-    ByteStream, Env, Headers, Request, RequestInit, Response, ResponseBuilder, Stub, web_sys,
-};
+use worker::{ByteStream, Env, Headers, Request, Response, ResponseBuilder, Stub, web_sys};
 
 use crate::code::Code;
 use crate::connect;
@@ -82,7 +80,10 @@ fn bound(env: &Env) -> Result<(), SetupError> {
 /// The text of a variable or secret. `Env::var` finds no number, and numbers may be written as such.
 fn variable(env: &Env, name: &str) -> Option<String> {
     let value = Reflect::get(env, &JsValue::from_str(name)).ok()?;
-    value.as_string().or_else(|| value.as_f64().map(|number| number.to_string()))
+    match value.dyn_into::<Number>() {
+        Ok(number) => number.to_string_with_radix(10).ok().map(String::from),
+        Err(value) => value.as_string(),
+    }
 }
 
 /// Answers one request.
@@ -262,10 +263,10 @@ impl Front {
         let headers = Headers::new();
         headers.set("upgrade", "websocket")?;
         headers.set(connect::HEADER, &connect::write(connect))?;
-        let mut init = RequestInit::new();
-        init.with_headers(headers);
-        let request = Request::new_with_init("https://mailbox/", &init)?;
-        self.mailbox(connect.account)?.fetch_with_request(request).await
+        let init = web_sys::RequestInit::new();
+        init.set_headers(headers.as_ref());
+        let request = web_sys::Request::new_with_str_and_init("https://mailbox/", &init)?;
+        self.mailbox(connect.account)?.fetch_with_request(request.into()).await
     }
 
     /// Who asks, by the token in the header or in `offered`.
