@@ -109,7 +109,8 @@ impl Keys {
 }
 
 fn part<T: for<'de> Deserialize<'de>>(text: &str) -> Option<T> {
-    serde_json::from_slice(&Base64UrlUnpadded::decode_vec(text).ok()?).ok()
+    let bytes = Base64UrlUnpadded::decode_vec(text).ok()?;
+    serde_json::from_str(str::from_utf8(&bytes).ok()?).ok()
 }
 
 #[cfg(test)]
