@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use data_encoding::BASE64;
+use base64ct::{Base64, Encoding};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Opaque bytes: a byte string in CBOR, standard base64 with padding (RFC 4648, section 4) in JSON.
@@ -20,7 +20,7 @@ impl fmt::Debug for Body {
 impl Serialize for Body {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.serialize_str(&BASE64.encode(&self.0))
+            serializer.serialize_str(&Base64::encode_string(&self.0))
         } else {
             serializer.serialize_bytes(&self.0)
         }
@@ -38,7 +38,7 @@ impl<'de> Deserialize<'de> for Body {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Body, E> {
-                BASE64.decode(text.as_bytes()).map(Body).map_err(E::custom)
+                Base64::decode_vec(text).map(Body).map_err(E::custom)
             }
 
             fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Body, E> {

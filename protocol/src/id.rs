@@ -4,7 +4,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use data_encoding::HEXLOWER;
+use base16ct::lower;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::limits::MESSAGE_NUMBER_MAX;
@@ -94,7 +94,8 @@ macro_rules! text_and_bytes {
     ($name:ident, $bytes:literal, $valid:expr) => {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&HEXLOWER.encode(&self.to_bytes()))
+                let mut text = [0; 2 * $bytes];
+                f.write_str(lower::encode_str(&self.to_bytes(), &mut text)?)
             }
         }
 
@@ -103,8 +104,11 @@ macro_rules! text_and_bytes {
 
             fn from_str(text: &str) -> Result<Self, IdError> {
                 let error = IdError { expected: 2 * $bytes };
-                let bytes = HEXLOWER.decode(text.as_bytes()).or(Err(error))?;
-                bytes.try_into().map(Self::from_bytes).or(Err(error))
+                let mut bytes = [0; $bytes];
+                match lower::decode(text, &mut bytes) {
+                    Ok(all) if all.len() == $bytes => Ok(Self::from_bytes(bytes)),
+                    _ => Err(error),
+                }
             }
         }
 

@@ -28,6 +28,7 @@ pub enum AccountRequest {
     /// May a code be sent? If so, this is its keyed hash.
     Code {
         /// HMAC-SHA256 of number and code.
+        #[serde(with = "array")]
         hash: [u8; 32],
     },
     /// Make this device the account's only one, if the code is right.
@@ -35,12 +36,14 @@ pub enum AccountRequest {
         /// The account.
         number: PhoneNumber,
         /// The keyed hash of what was typed.
+        #[serde(with = "array")]
         hash: [u8; 32],
         /// Drawn at random by the front Worker.
         device: DeviceId,
         /// What people call it.
         name: String,
         /// Its Ed25519 public key.
+        #[serde(with = "array")]
         identity_key: [u8; 32],
     },
     /// Make this device one more of the account's.
@@ -52,6 +55,7 @@ pub enum AccountRequest {
         /// What people call it.
         name: String,
         /// Its Ed25519 public key.
+        #[serde(with = "array")]
         identity_key: [u8; 32],
     },
     /// Give a device another name.
@@ -189,6 +193,21 @@ pub enum AccountAnswer {
 }
 
 cbor!(pub AccountRequest, AccountAnswer);
+
+/// 32 bytes as serde has an array, a list of numbers, but in a loop: what it derives is unrolled.
+mod array {
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::{Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
+        bytes.as_slice().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 32], D::Error> {
+        let bytes = Vec::deserialize(from)?;
+        <[u8; 32]>::try_from(bytes).map_err(|bytes| Error::invalid_length(bytes.len(), &"32 bytes"))
+    }
+}
 
 impl From<Refusal> for AccountAnswer {
     fn from(Refusal { code, retry_after }: Refusal) -> Self {

@@ -16,13 +16,12 @@ mod on_time;
 mod presence;
 mod privacy;
 
-use std::collections::BTreeMap;
-
 use copies::Copies;
 pub(crate) use devices::NewDevice;
 use estafette_protocol::{
     DeviceId, ErrorCode, Goaway, MessageId, Millis, PhoneNumber, ServerFrame,
 };
+use litemap::LiteMap;
 use presence::Presence;
 use privacy::Privacy;
 
@@ -71,10 +70,10 @@ pub struct Mailbox<S> {
     /// The account's number, once it was proven.
     pub(crate) account: Option<PhoneNumber>,
     pub(crate) devices: Vec<Device>,
-    pub(crate) sessions: BTreeMap<SocketId, Session>,
+    pub(crate) sessions: LiteMap<SocketId, Session>,
     pub(crate) queue: Queue,
     pub(crate) streams: Streams,
-    pub(crate) lanes: BTreeMap<PhoneNumber, Lane>,
+    pub(crate) lanes: LiteMap<PhoneNumber, Lane>,
     pub(crate) ledger: Ledger,
     pub(crate) outgoing: Outgoing,
     pub(crate) copies: Copies,
@@ -104,10 +103,10 @@ impl<S: Sql> Mailbox<S> {
             config,
             account: None,
             devices: Vec::new(),
-            sessions: BTreeMap::new(),
+            sessions: LiteMap::new(),
             queue: Queue::default(),
             streams: Streams::default(),
-            lanes: BTreeMap::new(),
+            lanes: LiteMap::new(),
             ledger: Ledger::default(),
             outgoing: Outgoing::default(),
             copies: Copies::default(),

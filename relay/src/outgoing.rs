@@ -1,8 +1,7 @@
 //! Collects what one step puts on each socket, so that it leaves as few batches as possible.
 
-use std::collections::BTreeMap;
-
 use estafette_protocol::{BatchWriter, Encoding, ServerFrame, frames_from_cbor};
+use litemap::LiteMap;
 
 use crate::effect::{Effect, SocketId};
 use crate::sql::StorageError;
@@ -13,7 +12,7 @@ const FRAME_BYTES: usize = 128;
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     full: Vec<Effect>,
-    open: BTreeMap<SocketId, (Encoding, BatchWriter)>,
+    open: LiteMap<SocketId, (Encoding, BatchWriter)>,
 }
 
 impl Outgoing {

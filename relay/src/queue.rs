@@ -72,7 +72,7 @@ pub(crate) struct Queue {
     by_id: BTreeSet<(MessageId, Position)>,
     pages: BTreeMap<Position, Page>,
     /// Entries that are held, in order.
-    held: BTreeSet<Position>,
+    held: Vec<Position>,
     /// The last position given out; the first is 1.
     last: Position,
     bytes: u64,
@@ -205,7 +205,7 @@ impl Queue {
     pub(crate) fn hold(&mut self, incoming: Incoming, waiting: Slots, until: Millis) {
         let position = self.new_position();
         self.by_id.insert((incoming.id, position));
-        self.held.insert(position);
+        self.held.push(position);
         self.entries.insert(
             position,
             Entry {
@@ -362,7 +362,9 @@ impl Queue {
         self.by_id.remove(&(entry.id, position));
         match entry.place {
             Place::Held { .. } => {
-                self.held.remove(&position);
+                if let Ok(at) = self.held.binary_search(&position) {
+                    self.held.remove(at);
+                }
             }
             Place::Page(page) => {
                 if let Some(page) = self.pages.get_mut(&page) {
@@ -421,14 +423,14 @@ impl Queue {
         sql: &S,
         now: Millis,
     ) -> Result<Option<Millis>, StorageError> {
-        let over: BTreeSet<_> = self
+        let over: Vec<_> = self
             .pages
             .iter()
             .filter(|(_, page)| page.expires_at <= now)
             .map(|(&position, _)| position)
             .collect();
         let entries = self.entries.iter().filter(|(_, entry)| match entry.place {
-            Place::Page(page) => over.contains(&page),
+            Place::Page(page) => over.binary_search(&page).is_ok(),
             Place::Held { .. } => false,
         });
         let expired: Vec<_> = entries.map(|(&position, _)| position).collect();

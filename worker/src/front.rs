@@ -16,11 +16,9 @@ use estafette_relay::{AccountAnswer, AccountRequest, Connect};
 use futures_util::StreamExt;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
-use worker::js_sys::{Reflect, Uint8Array};
+use worker::js_sys::{Number, Reflect, Uint8Array};
 use worker::wasm_bindgen_futures::{self, JsFuture};
-use worker::{
-    ByteStream, Env, Headers, Request, RequestInit, Response, ResponseBuilder, Stub, web_sys,
-};
+use worker::{ByteStream, Env, Headers, Request, Response, ResponseBuilder, Stub, web_sys};
 
 use crate::code::Code;
 use crate::connect;
@@ -38,8 +36,9 @@ const MAILBOX: &str = "MAILBOX";
 const LIMIT_ADDRESS: &str = "LIMIT_ADDRESS";
 const LIMIT_DEVICE: &str = "LIMIT_DEVICE";
 const LIMIT_MEDIA: &str = "LIMIT_MEDIA";
-const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
-const ASYNCAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/asyncapi.json"));
+// As `build.rs` packs them: gzip.
+const OPENAPI: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/openapi.json.gz"));
+const ASYNCAPI: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/asyncapi.json.gz"));
 /// The period of the rate-limit bindings in `wrangler.toml`.
 const LIMIT_PERIOD: Millis = 60_000;
 /// How long to wait before asking an object again that did not answer.
@@ -82,7 +81,10 @@ fn bound(env: &Env) -> Result<(), SetupError> {
 /// The text of a variable or secret. `Env::var` finds no number, and numbers may be written as such.
 fn variable(env: &Env, name: &str) -> Option<String> {
     let value = Reflect::get(env, &JsValue::from_str(name)).ok()?;
-    value.as_string().or_else(|| value.as_f64().map(|number| number.to_string()))
+    match value.dyn_into::<Number>() {
+        Ok(number) => number.to_string_with_radix(10).ok().map(String::from),
+        Err(value) => value.as_string(),
+    }
 }
 
 /// Answers one request.
@@ -116,13 +118,9 @@ pub(crate) fn answer(status: u16, headers: &[(&str, &str)]) -> ResponseBuilder {
     ResponseBuilder::new().with_status(status).with_headers(all)
 }
 
-fn json_text(status: u16, body: impl Into<Vec<u8>>) -> Response {
-    answer(status, &[("content-type", "application/json")]).fixed(body.into())
-}
-
 fn json(status: u16, body: &impl Serialize) -> Result<Response, Failure> {
     let text = serde_json::to_string(body).or(Err(ErrorCode::Internal))?;
-    Ok(json_text(status, text))
+    Ok(answer(status, &[("content-type", "application/json")]).fixed(text.into_bytes()))
 }
 
 /// One request on its way.
@@ -151,8 +149,8 @@ impl Front {
                     now: self.now,
                 },
             ),
-            Route::OpenApi => Ok(json_text(200, OPENAPI)),
-            Route::AsyncApi => Ok(json_text(200, ASYNCAPI)),
+            Route::OpenApi => self.document(OPENAPI),
+            Route::AsyncApi => self.document(ASYNCAPI),
             Route::Code => self.send_code().await,
             Route::Register => self.register().await,
             Route::Renew => self.renew().await,
@@ -173,6 +171,15 @@ impl Front {
             Route::Unsubscribe => self.unsubscribe().await,
             Route::Socket => self.socket().await,
         }
+    }
+
+    /// A document, unpacked on its way out.
+    fn document(&self, packed: &[u8]) -> Result<Response, Failure> {
+        let answer = answer(200, &[("content-type", "application/json")]);
+        if self.request.inner().method() == "HEAD" {
+            return Ok(answer.empty());
+        }
+        Ok(answer.stream(js::unpacked(packed).or(Err(ErrorCode::Internal))?))
     }
 
     async fn send_code(&self) -> Result<Response, Failure> {
@@ -261,10 +268,10 @@ impl Front {
         let headers = Headers::new();
         headers.set("upgrade", "websocket")?;
         headers.set(connect::HEADER, &connect::write(connect))?;
-        let mut init = RequestInit::new();
-        init.with_headers(headers);
-        let request = Request::new_with_init("https://mailbox/", &init)?;
-        self.mailbox(connect.account)?.fetch_with_request(request).await
+        let init = web_sys::RequestInit::new();
+        init.set_headers(headers.as_ref());
+        let request = web_sys::Request::new_with_str_and_init("https://mailbox/", &init)?;
+        self.mailbox(connect.account)?.fetch_with_request(request.into()).await
     }
 
     /// Who asks, by the token in the header or in `offered`.

@@ -9,6 +9,7 @@
 //! - `CallError`: its errors keep the thrown value, not what the platform says of it;
 //! - `Attachment`: its way is by value, and has an error where a trap is right: a socket whose
 //!   attachment is lost would come out of hibernation with another's state;
+//! - `Packed` and `Decompression`: `worker` does not enable them in `web_sys`;
 //! - `Host`: the shim's own.
 
 #![allow(missing_docs)]
@@ -17,6 +18,7 @@ use estafette_protocol::Millis;
 use estafette_relay::{PushId, PushOutcome};
 use wasm_bindgen::prelude::*;
 use worker::js_sys::{Array, Date, Promise, Reflect, Uint8Array};
+use worker::web_sys::{ReadableStream, Response};
 
 #[wasm_bindgen]
 extern "C" {
@@ -50,6 +52,17 @@ extern "C" {
     #[wasm_bindgen(method, js_name = serializeAttachment)]
     pub fn serialize(this: &Attachment, value: &JsValue);
 
+    /// A body to be decompressed.
+    pub type Packed;
+    #[wasm_bindgen(method, catch, js_name = pipeThrough)]
+    fn pipe_through(this: &Packed, through: &Decompression) -> Result<ReadableStream, JsValue>;
+
+    /// The platform's decompression.
+    #[wasm_bindgen(js_name = DecompressionStream)]
+    pub type Decompression;
+    #[wasm_bindgen(constructor, catch, js_class = "DecompressionStream")]
+    fn new(format: &str) -> Result<Decompression, JsValue>;
+
     /// What the shim does for an object.
     #[derive(Clone)]
     pub type Host;
@@ -81,6 +94,13 @@ pub struct Returned {
 /// The platform's clock, which stands still within an event.
 pub(crate) fn now() -> Millis {
     Date::now() as Millis
+}
+
+/// What was compressed as gzip, as a stream of what it was before.
+pub(crate) fn unpacked(gzip: &[u8]) -> Result<ReadableStream, JsValue> {
+    let bytes = Response::new_with_opt_buffer_source(Some(&Uint8Array::from(gzip)))?;
+    let packed: Packed = JsValue::from(bytes.body()).unchecked_into();
+    packed.pipe_through(&Decompression::new("gzip")?)
 }
 
 /// The `message` of a thrown value.

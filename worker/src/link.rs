@@ -5,7 +5,7 @@
 //! What collects the new device's token is another tag over the code. The code is shown, that is not: who
 //! has a picture of the code can do no more than make the device his own account's.
 
-use data_encoding::HEXLOWER;
+use base16ct::lower;
 use estafette_protocol::{DeviceId, Millis, PhoneNumber, limits};
 use hmac::Mac;
 
@@ -25,12 +25,12 @@ impl LinkCode {
         let mut bytes = (over as u32).to_be_bytes().to_vec();
         bytes.extend(random.to_be_bytes());
         bytes.extend(tag(key, b"link code", &bytes).into_iter().take(TAG_BYTES));
-        (Self(HEXLOWER.encode(&bytes)), over * 1000)
+        (Self(lower::encode_string(&bytes)), over * 1000)
     }
 
     /// A code that somebody shows.
     pub(crate) fn shown(key: &[u8], now: Millis, text: &str) -> Option<Self> {
-        let bytes = HEXLOWER.decode(text.as_bytes()).ok()?;
+        let bytes = lower::decode_vec(text).ok()?;
         let (untagged, shown) = bytes.split_at_checked(UNTAGGED_BYTES)?;
         let over = u32::from_be_bytes(*untagged.first_chunk()?);
         // Compares in constant time.
@@ -41,12 +41,12 @@ impl LinkCode {
 
     /// What collects the token.
     pub(crate) fn secret(&self, key: &[u8]) -> String {
-        HEXLOWER.encode(&tag(key, b"link secret", self.0.as_bytes()))
+        lower::encode_string(&tag(key, b"link secret", self.0.as_bytes()))
     }
 
     /// Whether this is the secret of the code.
     pub(crate) fn is_secret(&self, key: &[u8], secret: &str) -> bool {
-        let Ok(secret) = HEXLOWER.decode(secret.as_bytes()) else { return false };
+        let Ok(secret) = lower::decode_vec(secret) else { return false };
         mac(key, &[b"link secret", self.0.as_bytes()]).verify_slice(&secret).is_ok()
     }
 

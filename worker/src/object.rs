@@ -10,13 +10,13 @@
 //!   attachment. A socket that the mailbox has closed has none, and is not woken again.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use estafette_protocol::{Encoding, ErrorCode, Millis, PhoneNumber, WireMessage};
 use estafette_relay::{
     AccountRequest, Effect, Mailbox, PeerAnswer, PeerRequest, Push, SocketId, StorageError, Wake,
 };
+use litemap::LiteMap;
 use wasm_bindgen::prelude::*;
 use worker::js_sys::{self, Uint8Array};
 use worker::wasm_bindgen_futures::spawn_local;
@@ -48,7 +48,7 @@ pub struct MailboxObject {
     mailbox: Option<Mailbox<Database>>,
     /// Counts wakings.
     life: u32,
-    sockets: BTreeMap<SocketId, WebSocket>,
+    sockets: LiteMap<SocketId, WebSocket>,
     /// Sockets that were cut off, of which the mailbox is still to be told.
     cut_off: Vec<SocketId>,
     rows_written: Rc<Cell<u64>>,
@@ -85,7 +85,7 @@ impl MailboxObject {
             setup,
             mailbox: None,
             life: 0,
-            sockets: BTreeMap::new(),
+            sockets: LiteMap::new(),
             cut_off: Vec::new(),
             rows_written: Rc::default(),
         })

@@ -13,10 +13,8 @@ use estafette_protocol::limits::PUSH_ENDPOINT_BYTES_MAX;
 use estafette_protocol::{ErrorCode, Millis};
 use estafette_relay::{Push, PushOutcome};
 use worker::js_sys::{Date, Uint8Array};
-use worker::web_sys::AbortSignal;
-use worker::{
-    Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response, ResponseBody,
-};
+use worker::web_sys::{AbortSignal, Request, RequestInit, RequestRedirect};
+use worker::{Fetch, Headers, Response, ResponseBody};
 
 use crate::js;
 use crate::log::{self, Event};
@@ -146,15 +144,15 @@ async fn post(push: &Push, sealed: &[u8], authorization: &str) -> worker::Result
     headers.set("ttl", &push.ttl.to_string())?;
     headers.set("topic", Push::TOPIC)?;
     headers.set("urgency", Push::URGENCY)?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post)
-        .with_headers(headers)
-        .with_body(Some(Uint8Array::from(sealed).into()))
-        // Only the host that was checked is called.
-        .with_redirect(RequestRedirect::Manual);
-    let request = Request::new_with_init(&push.subscription.endpoint, &init)?;
+    let init = RequestInit::new();
+    init.set_method("POST");
+    init.set_headers(headers.as_ref());
+    init.set_body(&Uint8Array::from(sealed));
+    // Only the host that was checked is called.
+    init.set_redirect(RequestRedirect::Manual);
+    let request = Request::new_with_str_and_init(&push.subscription.endpoint, &init)?;
     let patience = AbortSignal::timeout_with_u32(PATIENCE_MS).into();
-    Fetch::Request(request).send_with_signal(&patience).await
+    Fetch::Request(request.into()).send_with_signal(&patience).await
 }
 
 /// How long a `Retry-After` says to wait: seconds, or until a date (RFC 9110, section 10.2.3).

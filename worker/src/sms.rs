@@ -2,8 +2,8 @@
 
 use estafette_protocol::PhoneNumber;
 use serde::Serialize;
-use worker::{Fetch, Headers, Method, Request, RequestInit, RequestRedirect, ResponseBody};
-use worker::{Response, web_sys::AbortSignal};
+use worker::web_sys::{AbortSignal, Request, RequestInit, RequestRedirect};
+use worker::{Fetch, Headers, Response, ResponseBody};
 
 use crate::code::Code;
 use crate::setup::Gateway;
@@ -71,15 +71,15 @@ async fn post(gateway: &Gateway, to: PhoneNumber, code: &Code) -> worker::Result
     headers.set("authorization", &format!("Bearer {}", gateway.secret))?;
     headers.set("content-type", "application/json")?;
     let body = serde_json::to_string(&Message { to, text: &text(code) })?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post)
-        .with_headers(headers)
-        .with_body(Some(body.into()))
-        // The secret goes where the operator said, and nowhere else.
-        .with_redirect(RequestRedirect::Manual);
-    let request = Request::new_with_init(&gateway.url, &init)?;
+    let init = RequestInit::new();
+    init.set_method("POST");
+    init.set_headers(headers.as_ref());
+    init.set_body(&body.into());
+    // The secret goes where the operator said, and nowhere else.
+    init.set_redirect(RequestRedirect::Manual);
+    let request = Request::new_with_str_and_init(&gateway.url, &init)?;
     let patience = AbortSignal::timeout_with_u32(PATIENCE_MS).into();
-    Fetch::Request(request).send_with_signal(&patience).await
+    Fetch::Request(request.into()).send_with_signal(&patience).await
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! Invariants: the algorithm is this code's choice and never the token's; a token that is not whole,
 //! genuine and in time yields no [`Identity`], and nothing else makes one.
 
-use data_encoding::BASE64URL_NOPAD;
+use base64ct::{Base64UrlUnpadded, Encoding};
 use estafette_protocol::{DeviceId, Millis, PhoneNumber, limits::TOKEN_LIFE};
 use hmac::Mac;
 use serde::{Deserialize, Serialize};
@@ -72,10 +72,10 @@ impl Keys {
         let claims = Claims { iss: ISSUER.to_owned(), sub, dev, iat, exp };
         // Strings and integers: writing them cannot fail.
         let claims = serde_json::to_vec(&claims).unwrap_or_default();
-        let mut token = format!("{HEADER}.{}", BASE64URL_NOPAD.encode(&claims));
+        let mut token = format!("{HEADER}.{}", Base64UrlUnpadded::encode_string(&claims));
         let signature = mac(&self.current, &[token.as_bytes()]).finalize().into_bytes();
         token.push('.');
-        BASE64URL_NOPAD.encode_append(&signature, &mut token);
+        token.push_str(&Base64UrlUnpadded::encode_string(&signature));
         (token, exp * 1000)
     }
 
@@ -87,7 +87,7 @@ impl Keys {
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(INVALID)?;
         let (header, claims) = signed.split_once('.').ok_or(INVALID)?;
-        let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).or(Err(INVALID))?;
+        let signature = Base64UrlUnpadded::decode_vec(signature).or(Err(INVALID))?;
         let mut keys = [Some(&self.current), self.previous.as_ref()].into_iter().flatten();
         let genuine = keys.any(|key| {
             // Compares in constant time.
@@ -109,7 +109,8 @@ impl Keys {
 }
 
 fn part<T: for<'de> Deserialize<'de>>(text: &str) -> Option<T> {
-    serde_json::from_slice(&BASE64URL_NOPAD.decode(text.as_bytes()).ok()?).ok()
+    let bytes = Base64UrlUnpadded::decode_vec(text).ok()?;
+    serde_json::from_str(str::from_utf8(&bytes).ok()?).ok()
 }
 
 #[cfg(test)]
@@ -127,11 +128,12 @@ mod tests {
     }
 
     fn signed(key: &[u8], header: &str, claims: &str) -> String {
-        let mut token =
-            [header, claims].map(|part| BASE64URL_NOPAD.encode(part.as_bytes())).join(".");
+        let mut token = [header, claims]
+            .map(|part| Base64UrlUnpadded::encode_string(part.as_bytes()))
+            .join(".");
         let signature = mac(key, &[token.as_bytes()]).finalize().into_bytes();
         token.push('.');
-        BASE64URL_NOPAD.encode_append(&signature, &mut token);
+        token.push_str(&Base64UrlUnpadded::encode_string(&signature));
         token
     }
 
@@ -157,13 +159,12 @@ mod tests {
     /// The example of RFC 7515, appendix A.1: signed as it should be, and no token of ours.
     #[test]
     fn the_signature_is_that_of_the_standard() {
-        let key = BASE64URL_NOPAD
-            .decode(b"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")
+        let key = Base64UrlUnpadded::decode_vec("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")
             .unwrap();
         let signed = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
         let signature = mac(&key, &[signed.as_bytes()]).finalize().into_bytes();
         let expected = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-        assert_eq!(BASE64URL_NOPAD.encode(&signature), expected);
+        assert_eq!(Base64UrlUnpadded::encode_string(&signature), expected);
         let token = format!("{signed}.{expected}");
         assert_eq!(keys(&key, None).verify(&token, 0), Err(TokenError::Invalid));
     }
@@ -184,8 +185,9 @@ mod tests {
         let (good, _) = keys.sign(alice(), NOW);
         assert_eq!(keys.verify(&signed(b"key", HS256, CLAIMS), NOW), Ok(alice()));
         let unsigned = |alg: &str| {
-            let header = BASE64URL_NOPAD.encode(format!(r#"{{"alg":"{alg}"}}"#).as_bytes());
-            format!("{header}.{}.", BASE64URL_NOPAD.encode(CLAIMS.as_bytes()))
+            let header =
+                Base64UrlUnpadded::encode_string(format!(r#"{{"alg":"{alg}"}}"#).as_bytes());
+            format!("{header}.{}.", Base64UrlUnpadded::encode_string(CLAIMS.as_bytes()))
         };
         let mut wrong = vec![
             String::new(),

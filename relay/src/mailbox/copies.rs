@@ -10,11 +10,10 @@
 //! A mailbox that is full takes no copies: a device that is long away must not keep its owner from
 //! sending.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use estafette_protocol::{
     Deliver, DeviceId, ErrorCode, MessageId, Millis, PhoneNumber, Receipted, Sent, ServerFrame,
 };
+use litemap::LiteMap;
 
 use super::Mailbox;
 use crate::entry::Place as EntryPlace;
@@ -24,25 +23,21 @@ use crate::queue::Incoming;
 use crate::sql::{Sql, StorageError};
 use crate::stream::Place;
 
-/// What is known in this waking of copies whose device was not told `sent`.
+/// The copies that were made in this waking and whose device was not told `sent`; with when the recipient's
+/// mailbox took what they are copies of, where only the copy is not safe yet. Of others, news tell their
+/// device nothing: it asks again.
 #[derive(Debug, Default)]
-pub(crate) struct Copies {
-    /// They were made. Of others, news tell their device nothing: it asks again.
-    made: BTreeSet<(DeviceId, MessageId)>,
-    /// The recipient's mailbox has what they are copies of, and took it then.
-    waiting: BTreeMap<(DeviceId, MessageId), Millis>,
-}
+pub(crate) struct Copies(LiteMap<(DeviceId, MessageId), Option<Millis>>);
 
 impl Copies {
     /// A device is gone. When it is back, it asks again.
     pub(crate) fn forget(&mut self, device: DeviceId) {
-        self.made.retain(|&(known, _)| known != device);
-        self.waiting.retain(|&(known, _), _| known != device);
+        self.0.retain(|&(known, _), _| known != device);
     }
 }
 
 /// Copies that one step makes, by the device whose they are.
-pub(crate) type Gathered = BTreeMap<DeviceId, Vec<Incoming>>;
+pub(crate) type Gathered = LiteMap<DeviceId, Vec<Incoming>>;
 
 impl<S: Sql> Mailbox<S> {
     /// Makes the copy of an item that the peer's mailbox has taken, unless there is one. Returns what
@@ -87,7 +82,7 @@ impl<S: Sql> Mailbox<S> {
             }
             _ => waits,
         };
-        self.copies.made.insert((device, id));
+        self.copies.0.entry((device, id)).or_insert(None);
         if let Some(frame) = copy(own, peer, at, item).filter(|_| !is_made && !self.is_full(0)) {
             gathered.entry(device).or_default().push(Incoming {
                 id,
@@ -158,7 +153,7 @@ impl<S: Sql> Mailbox<S> {
     ) {
         // A message to oneself has no copies.
         if self.devices.len() > 1 && self.account != Some(from) {
-            ids.retain(|&id| self.copies.made.contains(&(device, id)));
+            ids.retain(|&id| self.copies.0.contains_key(&(device, id)));
         }
         self.tell_sent(device, ids, at);
     }
@@ -170,9 +165,9 @@ impl<S: Sql> Mailbox<S> {
             ids.retain(|&id| {
                 let held = matches!(self.queue.copy(slot, id), Some(EntryPlace::Held { .. }));
                 if held {
-                    self.copies.waiting.insert((device, id), at);
+                    self.copies.0.insert((device, id), Some(at));
                 } else {
-                    self.copies.made.remove(&(device, id));
+                    self.copies.0.remove(&(device, id));
                 }
                 !held
             });
@@ -184,10 +179,10 @@ impl<S: Sql> Mailbox<S> {
 
     /// The copies of these are stored, or with every device.
     pub(crate) fn copied(&mut self, copied: Vec<(DeviceId, MessageId)>) {
-        let mut safe: BTreeMap<_, Vec<MessageId>> = BTreeMap::new();
+        let mut safe: LiteMap<_, Vec<MessageId>> = LiteMap::new();
         for (device, id) in copied {
-            if let Some(at) = self.copies.waiting.remove(&(device, id)) {
-                self.copies.made.remove(&(device, id));
+            if let Some(&Some(at)) = self.copies.0.get(&(device, id)) {
+                self.copies.0.remove(&(device, id));
                 safe.entry((device, at)).or_default().push(id);
             }
         }

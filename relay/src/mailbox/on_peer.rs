@@ -1,11 +1,10 @@
 //! The entrance for other mailboxes: they call, and they answer this one's calls.
 
-use std::collections::BTreeMap;
-
 use estafette_protocol::{
     Deliver, DeviceId, Doing, ErrorCode, Fault, Mark, MessageId, Millis, PhoneNumber, Receipted,
     Refused, ServerFrame, limits,
 };
+use litemap::LiteMap;
 
 use super::Mailbox;
 use super::copies::Gathered;
@@ -335,7 +334,7 @@ impl<S: Sql> Mailbox<S> {
     /// each device and kind of news.
     pub(crate) fn spread(&mut self, now: Millis, news: News) {
         self.copied(news.copied);
-        let mut safe: BTreeMap<_, Vec<MessageId>> = BTreeMap::new();
+        let mut safe: LiteMap<_, Vec<MessageId>> = LiteMap::new();
         for (peer, device, id) in news.safe {
             safe.entry((peer, device)).or_default().push(id);
         }
@@ -343,7 +342,7 @@ impl<S: Sql> Mailbox<S> {
             let item = PeerItem::Stored { device, ids, at: now };
             self.post(peer, LaneItem { item, concern: Concern::Nobody });
         }
-        let mut delivered: BTreeMap<_, (Vec<MessageId>, Vec<Position>)> = BTreeMap::new();
+        let mut delivered: LiteMap<_, (Vec<MessageId>, Vec<Position>)> = LiteMap::new();
         for Delivered { peer, device, stored, id, position } in news.delivered {
             let (ids, positions) = delivered.entry((peer, device, stored)).or_default();
             ids.push(id);
@@ -505,10 +504,10 @@ pub(crate) struct Delivered {
 /// What the devices that handed something over are to hear, gathered over one answer.
 #[derive(Default)]
 struct Replies {
-    sent: BTreeMap<DeviceId, Vec<MessageId>>,
+    sent: LiteMap<DeviceId, Vec<MessageId>>,
     /// Messages that a device of the peer has already.
     delivered: Vec<MessageId>,
-    refused: BTreeMap<(DeviceId, ErrorCode), (Vec<MessageId>, Option<Millis>)>,
+    refused: LiteMap<(DeviceId, ErrorCode), (Vec<MessageId>, Option<Millis>)>,
 }
 
 impl Replies {

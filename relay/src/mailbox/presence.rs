@@ -7,13 +7,13 @@
 //!   that nobody asks any more. Nothing is said while nothing changes;
 //! - what somebody does in a chat is passed on at once or never, and kept nowhere.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use estafette_protocol::http::Attribute;
 use estafette_protocol::{
     ChatState, DeviceId, ErrorCode, Fault, Millis, PhoneNumber, Presence as Said, Seen,
     ServerFrame, limits,
 };
+
+use litemap::LiteMap;
 
 use super::Mailbox;
 use crate::effect::SocketId;
@@ -41,9 +41,9 @@ pub(crate) struct Presence {
     /// When they were last there; 0: never, as far as is known.
     pub(crate) last_seen: Millis,
     /// Who watches, and what they show. Read when it is needed.
-    watchers: Option<BTreeMap<PhoneNumber, u64>>,
+    watchers: Option<LiteMap<PhoneNumber, u64>>,
     /// Who asked again while they were being told: that nobody asks is out of date.
-    renewed: BTreeSet<PhoneNumber>,
+    renewed: LiteMap<PhoneNumber, u64>,
 }
 
 impl<S: Sql> Mailbox<S> {
@@ -210,13 +210,13 @@ impl<S: Sql> Mailbox<S> {
         }
         let lane = self.lanes.get(&from).and_then(|lane| lane.under_way.as_ref());
         if lane.is_some_and(|items| items.iter().any(|item| item.concern == Concern::Watcher)) {
-            self.presence.renewed.insert(from);
+            self.presence.renewed.insert(from, 0);
         }
         let (available, last_seen) = self.visible(from, last_seen, online)?;
         Ok(Verdict::Seen { available, last_seen })
     }
 
-    fn watchers(&mut self) -> Result<&mut BTreeMap<PhoneNumber, u64>, StorageError> {
+    fn watchers(&mut self) -> Result<&mut LiteMap<PhoneNumber, u64>, StorageError> {
         let watchers = match self.presence.watchers.take() {
             Some(watchers) => watchers,
             None => {
@@ -294,7 +294,7 @@ impl<S: Sql> Mailbox<S> {
             verdict,
             Some(Verdict::Refused { code: ErrorCode::NotFound | ErrorCode::Unregistered, .. })
         );
-        let renewed = self.presence.renewed.remove(&number);
+        let renewed = self.presence.renewed.remove(&number).is_some();
         if gone && !renewed && self.watchers()?.remove(&number).is_some() {
             let statement = "DELETE FROM watcher WHERE number = ?";
             self.sql.run(statement, &[number.digits().into()])?;
@@ -316,7 +316,7 @@ impl<S: Sql> Mailbox<S> {
             let (online, seen) = (shows & SHOWS_ONLINE != 0, shows & SHOWS_LAST_SEEN != 0);
             self.say_presence(now, number, seen, online)?;
         }
-        let watched = self.sessions.values_mut().flat_map(|session| &mut session.watched);
+        let watched = self.sessions.iter_mut().flat_map(|(_, session)| &mut session.watched);
         let watched: Vec<_> = watched
             .filter(|watched| concerned(watched.account))
             .map(|watched| {

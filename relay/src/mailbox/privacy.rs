@@ -7,10 +7,10 @@
 //! - the blocked are answered as if nothing were wrong: what they send is taken and dropped, and they see
 //!   what they would see of somebody who hides everything.
 
-use std::collections::BTreeMap;
-
 use estafette_protocol::http::{Attribute, Audience, Known, People, Person, Privacy as Audiences};
 use estafette_protocol::{ErrorCode, Millis, PhoneNumber, limits};
+
+use litemap::LiteMap;
 
 use super::Mailbox;
 use crate::account::AccountAnswer;
@@ -66,12 +66,12 @@ pub(crate) struct Privacy {
     audiences: u64,
     /// Whether anything is said of anybody: then it is looked up.
     people: bool,
-    remembered: BTreeMap<PhoneNumber, u64>,
+    remembered: LiteMap<PhoneNumber, u64>,
 }
 
 impl Privacy {
     pub(crate) fn new(audiences: u64, people: bool) -> Self {
-        Self { audiences, people, remembered: BTreeMap::new() }
+        Self { audiences, people, remembered: LiteMap::new() }
     }
 
     fn audience(&self, attribute: Attribute) -> Audience {

@@ -1,6 +1,7 @@
 //! The headers of tus 1.0 and of ranges, read strictly.
 
-use data_encoding::{BASE64, HEXLOWER};
+use base16ct::lower;
+use base64ct::{Base64, Encoding};
 use estafette_protocol::{ErrorCode, limits};
 
 /// The version that is spoken here.
@@ -59,13 +60,13 @@ impl Checksum {
             "sha256" => (Algorithm::Sha256, 32),
             _ => return Err(ErrorCode::Malformed),
         };
-        let digest = BASE64.decode(digest.as_bytes()).ok().filter(|digest| digest.len() == bytes);
+        let digest = Base64::decode_vec(digest).ok().filter(|digest| digest.len() == bytes);
         Ok(Self { algorithm, digest: digest.ok_or(ErrorCode::Malformed)? })
     }
 
     /// As R2's `put` takes it.
     pub(crate) fn hex(&self) -> String {
-        HEXLOWER.encode(&self.digest)
+        lower::encode_string(&self.digest)
     }
 }
 
@@ -78,11 +79,7 @@ pub(crate) fn check_metadata(text: &str) -> Result<(), ErrorCode> {
     for pair in text.split(',') {
         let (key, value) = pair.trim().split_once(' ').unwrap_or((pair.trim(), ""));
         let good = key.bytes().all(|byte| byte.is_ascii_graphic());
-        if key.is_empty()
-            || !good
-            || keys.contains(&key)
-            || BASE64.decode(value.as_bytes()).is_err()
-        {
+        if key.is_empty() || !good || keys.contains(&key) || Base64::decode_vec(value).is_err() {
             return Err(ErrorCode::Malformed);
         }
         keys.push(key);
@@ -129,7 +126,7 @@ mod tests {
     fn a_checksum_has_the_length_of_its_algorithm() {
         let good = Checksum::read("sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=").unwrap();
         assert_eq!(good.hex(), "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed");
-        let sha256 = format!("sha256 {}", BASE64.encode(&[7; 32]));
+        let sha256 = format!("sha256 {}", Base64::encode_string(&[7; 32]));
         assert_eq!(Checksum::read(&sha256).unwrap().algorithm, Algorithm::Sha256);
         for wrong in [
             "",

@@ -4,7 +4,7 @@
 //! time in seconds since 1970. The tag is the first half of HMAC-SHA256 under the key of the tokens over
 //! what stands before it and the account. Names are in the hands of clients for a day: their form is pinned.
 
-use data_encoding::HEXLOWER;
+use base16ct::lower;
 use estafette_protocol::{MediaId, Millis, PhoneNumber};
 use hmac::Mac;
 
@@ -30,14 +30,14 @@ impl UploadName {
     pub(crate) fn write(&self, keys: &Keys, account: PhoneNumber) -> String {
         let mut text = format!("{}{:08x}{:08x}", self.media, self.length, self.begun_at / 1000);
         let tag = signature(&keys.current, account, &text).finalize().into_bytes();
-        HEXLOWER.encode_append(tag.get(..TAG_BYTES).unwrap_or_default(), &mut text);
+        text.push_str(&lower::encode_string(tag.get(..TAG_BYTES).unwrap_or_default()));
         text
     }
 
     /// The reverse; `None` for anything that is not the name of an upload of this account.
     pub(crate) fn read(text: &str, keys: &Keys, account: PhoneNumber) -> Option<Self> {
         let (signed, tag) = text.split_at_checked(48)?;
-        let tag: [u8; TAG_BYTES] = HEXLOWER.decode(tag.as_bytes()).ok()?.try_into().ok()?;
+        let tag: [u8; TAG_BYTES] = lower::decode_vec(tag).ok()?.try_into().ok()?;
         let mut keys = [Some(&keys.current), keys.previous.as_ref()].into_iter().flatten();
         // Compares in constant time.
         keys.find(|key| signature(key, account, signed).verify_truncated_left(&tag).is_ok())?;

@@ -6,7 +6,7 @@
 
 use aes_gcm::aead::{Aead, KeyInit};
 use aes_gcm::{Aes128Gcm, Nonce};
-use data_encoding::BASE64URL_NOPAD;
+use base64ct::{Base64UrlUnpadded, Encoding};
 use estafette_protocol::http::PushKeys;
 use estafette_protocol::limits::PUSH_BYTES_MAX;
 use hkdf::Hkdf;
@@ -43,14 +43,14 @@ impl Receiver {
     /// The same keys in the one form in which they are kept.
     pub(crate) fn keys(&self) -> PushKeys {
         PushKeys {
-            p256dh: BASE64URL_NOPAD.encode(&self.public.to_sec1_bytes()),
-            auth: BASE64URL_NOPAD.encode(&self.auth),
+            p256dh: Base64UrlUnpadded::encode_string(&self.public.to_sec1_bytes()),
+            auth: Base64UrlUnpadded::encode_string(&self.auth),
         }
     }
 }
 
 fn base64url(text: &str) -> Option<Vec<u8>> {
-    BASE64URL_NOPAD.decode(text.trim_end_matches('=').as_bytes()).ok()
+    Base64UrlUnpadded::decode_vec(text.trim_end_matches('=')).ok()
 }
 
 /// What a push is sealed with: new for each.
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn bytes(text: &str) -> Vec<u8> {
-        BASE64URL_NOPAD.decode(text.as_bytes()).unwrap()
+        Base64UrlUnpadded::decode_vec(text).unwrap()
     }
 
     fn keys(p256dh: &str, auth: &str) -> PushKeys {
@@ -142,7 +142,7 @@ mod tests {
         let text = b"When I grow up, I want to be a watermelon";
         let sealed = seal.close_padded(&receiver, text, text.len()).unwrap();
         assert_eq!(
-            BASE64URL_NOPAD.encode(&sealed),
+            Base64UrlUnpadded::encode_string(&sealed),
             "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN"
         );
     }
@@ -187,7 +187,7 @@ mod tests {
     fn what_is_no_key_is_none() {
         let off_the_curve = format!("{}A", &P256DH[..86]);
         let mut infinity = vec![0];
-        let point = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
+        let point = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
         let compressed = [&[2][..], &bytes(P256DH)[1..33]].concat();
         assert!(PublicKey::from_sec1_bytes(&compressed).is_ok(), "a point, but not in this form");
         infinity.resize(65, 0);

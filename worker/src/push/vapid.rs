@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use data_encoding::BASE64URL_NOPAD;
+use base64ct::{Base64UrlUnpadded, Encoding};
 use estafette_protocol::Millis;
 use p256::PublicKey;
 use p256::ecdsa::signature::Signer;
@@ -49,12 +49,12 @@ struct Claims<'a> {
 impl Vapid {
     /// Reads the private key: 32 bytes in base64url. `None` when it is no key.
     pub(crate) fn read(key: &str, subject: String) -> Option<Self> {
-        let key = BASE64URL_NOPAD.decode(key.trim_end_matches('=').as_bytes()).ok()?;
+        let key = Base64UrlUnpadded::decode_vec(key.trim_end_matches('=')).ok()?;
         // A shorter one would be filled up.
         let key: [u8; 32] = key.try_into().ok()?;
         let key = SigningKey::from_slice(&key).ok()?;
         let public = PublicKey::from(key.verifying_key()).to_sec1_bytes();
-        let public_key = BASE64URL_NOPAD.encode(&public);
+        let public_key = Base64UrlUnpadded::encode_string(&public);
         Some(Self { key, public_key, subject, tokens: RefCell::default() })
     }
 
@@ -81,10 +81,10 @@ impl Vapid {
         let claims = Claims { aud, exp: (now + LIFE) / 1000, sub: &self.subject };
         // Strings and an integer: writing them cannot fail.
         let claims = serde_json::to_vec(&claims).unwrap_or_default();
-        let mut token = format!("{HEADER}.{}", BASE64URL_NOPAD.encode(&claims));
+        let mut token = format!("{HEADER}.{}", Base64UrlUnpadded::encode_string(&claims));
         let signature: Signature = self.key.sign(token.as_bytes());
         token.push('.');
-        BASE64URL_NOPAD.encode_append(&signature.to_bytes(), &mut token);
+        token.push_str(&Base64UrlUnpadded::encode_string(&signature.to_bytes()));
         token
     }
 }
@@ -98,7 +98,6 @@ pub(crate) fn is_contact(subject: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use data_encoding::BASE64URL_NOPAD;
     use p256::ecdsa::signature::Verifier;
     use p256::ecdsa::{Signature, VerifyingKey};
 
@@ -124,7 +123,7 @@ mod tests {
         let header = vapid.authorization("https://push.example", NOW);
         assert!(header.ends_with(&format!(", k={PUBLIC}")), "{header}");
         let (signed, signature) = token(&header).rsplit_once('.').unwrap();
-        let decode = |text: &str| BASE64URL_NOPAD.decode(text.as_bytes()).unwrap();
+        let decode = |text: &str| Base64UrlUnpadded::decode_vec(text).unwrap();
         let (head, claims) = signed.split_once('.').unwrap();
         assert_eq!(decode(head), br#"{"typ":"JWT","alg":"ES256"}"#);
         let expected =
