@@ -164,7 +164,7 @@ fn optimise(workspace: &Workspace, bindings: &Path, work: &Path) -> Result<PathB
     }
     step("optimising the module");
     let mut command = workspace.command(wasm_opt(workspace));
-    command.arg("-Os");
+    command.arg("-Oz");
     for feature in FEATURES {
         command.arg(format!("--enable-{feature}"));
     }
