@@ -102,6 +102,17 @@ const MIGRATIONS: &[&str] = &[
     DROP TABLE upload;
     ALTER TABLE upload_once RENAME TO upload;
 ",
+    "
+    -- Whom the user blocked, as far as this device knows. The mailbox does the blocking.
+    CREATE TABLE blocked (
+        number INTEGER PRIMARY KEY
+    ) STRICT;
+    -- Of whom the mailbox is still to be told whether they are a contact. Empty unless contacts are
+    -- shared: see `people.rs`.
+    CREATE TABLE untold (
+        number INTEGER PRIMARY KEY
+    ) STRICT;
+",
 ];
 
 impl Store {
