@@ -228,6 +228,23 @@ impl Handle {
         self.look(move |core| core.set_contact(number, &name)).await
     }
 
+    /// Whether nobody knows them here: they have no name, this account never wrote to them, and they
+    /// are somebody else.
+    ///
+    /// # Errors
+    /// See [`Handle`].
+    pub async fn is_stranger(&self, number: PhoneNumber) -> Result<bool, Error> {
+        self.look(move |core| core.store().is_stranger(number)).await
+    }
+
+    /// Whether the user blocked somebody, as far as this device knows ([`Store::set_blocked`]).
+    ///
+    /// # Errors
+    /// See [`Handle`].
+    pub async fn is_blocked(&self, number: PhoneNumber) -> Result<bool, Error> {
+        self.look(move |core| core.store().is_blocked(number)).await
+    }
+
     /// Keeps a file that is to be uploaded, before a byte of it leaves. It is claimed before others
     /// can find it; whose number is new, nobody else has claimed.
     pub(crate) async fn begin_upload(
