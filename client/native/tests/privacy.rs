@@ -314,7 +314,7 @@ async fn somebody_can_be_blocked_while_their_messages_come_in() {
     machine.fake.upgrade().await;
     let (blocked, remark) = said(&machine, &["block", "+33687654321"]).await;
     assert!(blocked.starts_with("+33687654321 is blocked"), "{blocked}");
-    assert!(remark.contains("does not know of it yet"), "{remark}");
+    assert!(remark.contains("`estafette privacy` notes it"), "{remark}");
     assert!(mailbox.lock().unwrap().people["+33687654321"].blocked);
     for arguments in [&["block", "Bob"][..], &["privacy", "set", "online", "contacts"]] {
         let output = machine.run(arguments).await;

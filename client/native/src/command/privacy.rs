@@ -159,8 +159,8 @@ pub(crate) async fn block(
     let name = here.name(number);
     output.line(&line(&here, number, &person), || match (blocked, news) {
         (true, _) => format!(
-            "{name} is blocked: nothing of them comes any more, and nothing of you is shown to them. \
-             They\nare not told. {} ends it.",
+            "{name} is blocked: nothing of them comes any more, and nothing of you is shown to them.\n\
+             They are not told. {} ends it.",
             place::example(args, &format!("unblock {number}"))
         ),
         (false, true) => {
@@ -169,7 +169,11 @@ pub(crate) async fn block(
         (false, false) => format!("{name} was not blocked."),
     })?;
     if here.profile.is_none() {
-        output.remark("The estafette that uses this profile now does not know of it yet.");
+        output.remark(&format!(
+            "Another estafette uses this profile, so this is not noted here. When it has ended, {} \
+             notes it.",
+            place::example(args, "privacy")
+        ));
     }
     Ok(())
 }
