@@ -27,4 +27,4 @@ pub use config::Config;
 pub use content::{About, CAPTION_BYTES_MAX, Content, ContentError, Media, NAME_BYTES_MAX};
 pub use effect::{Effect, Event, Input};
 pub use message::{Chat, Contact, Message, Status};
-pub use store::{Outgoing, OutgoingFile, Store, StoreError, StoreKey};
+pub use store::{Outgoing, OutgoingFile, Sharing, Store, StoreError, StoreKey};

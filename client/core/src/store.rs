@@ -29,6 +29,7 @@ pub use error::StoreError;
 pub(crate) use messages::{Heard, Kept};
 pub(crate) use outbox::Queued;
 pub(crate) use people::Setting;
+pub use people::Sharing;
 pub(crate) use receipts::Owed;
 pub use uploads::{Outgoing, OutgoingFile};
 

@@ -141,13 +141,37 @@ fn nothing_of_an_upload_is_on_the_disk_in_plain_text_or_in_a_log() {
     }
 }
 
+#[test]
+fn no_two_uploads_ever_have_the_same_number() {
+    let mut phone = Phone::connected();
+    let mut numbers = Vec::new();
+    for life in 2..5 {
+        let upload = phone.client.begin_upload(&file("a")).unwrap();
+        phone.client.send_uploads(phone.now, &[(upload, MediaId(9))]).unwrap();
+        let dropped = phone.client.begin_upload(&file("b")).unwrap();
+        phone.client.store().drop_upload(dropped).unwrap();
+        numbers.extend([upload, dropped]);
+        phone = phone.crashes(life);
+    }
+    assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+    assert_eq!(phone.client.store().upload(numbers[0]).unwrap(), None);
+}
+
 /// What breaks if a column or the map in it changes its meaning: uploads that a newer program is to
 /// go on with.
 #[test]
 fn what_is_stored_of_an_upload_keeps_its_meaning() {
+    // As version 2 of the schema has it.
     let connection = Store::in_memory().unwrap().into_connection();
     let row = format!(
-        "INSERT INTO upload (id, peer, source, stamp, key, size, digest, about, path, begun_at)
+        "DROP TABLE upload; DROP TABLE blocked; DROP TABLE untold;
+         CREATE TABLE upload (
+            id INTEGER PRIMARY KEY, peer INTEGER NOT NULL, source BLOB NOT NULL,
+            stamp BLOB NOT NULL, key BLOB NOT NULL, size INTEGER NOT NULL, digest BLOB NOT NULL,
+            about BLOB NOT NULL, path TEXT, begun_at INTEGER NOT NULL
+         ) STRICT;
+         PRAGMA user_version = 2;
+         INSERT INTO upload (id, peer, source, stamp, key, size, digest, about, path, begun_at)
          VALUES (3, {BOB}, CAST('/home/alice/a secret place' AS BLOB), x'010203',
             x'{key}', 5, x'{digest}',
             x'a4646e616d6565612e7478746577696474680366686569676874026763617074696f6e646c6f6f6b',
@@ -156,10 +180,11 @@ fn what_is_stored_of_an_upload_keeps_its_meaning() {
         digest = "08".repeat(32),
     );
     connection.execute_batch(&row).unwrap();
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-    assert_eq!(version, 2);
-    let store = Store::on(connection).unwrap();
-    let kept = store.uploads().unwrap();
+    let phone = Phone::on(Store::on(connection).unwrap(), 1);
+    let kept = phone.client.uploads().unwrap();
     assert_eq!((kept[0].id, &kept[0].file), (3, &file("a.txt")));
     assert_eq!(kept[0].path.as_deref(), Some(PATH));
+    phone.client.store().drop_upload(3).unwrap();
+    let mut client = phone.client;
+    assert_eq!(client.begin_upload(&file("b.txt")).unwrap(), 4);
 }

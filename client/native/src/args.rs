@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use estafette::limits::DEVICE_NAME_BYTES_MAX;
-use estafette::{DeviceId, LinkUrl, Status};
+use estafette::{Attribute, Audience, DeviceId, LinkUrl, Status};
 
 const AFTER: &str = "\
 Numbers may be typed with spaces and dashes, with a plus sign or 00 before the country code. \
@@ -31,6 +31,21 @@ Examples:
   estafette fetch Alice
   make 2>&1 | tail -n 20 | estafette send Alice
   estafette --json listen --read | jq -r .text";
+
+/// What is said of the address book, wherever something of it may leave.
+const ADDRESS_BOOK: &str = "\
+Your address book stays on this machine. Only while something is shown to `contacts`, the server \
+keeps the numbers of your contacts, without names, since it decides who sees it. When nothing is any \
+more, it forgets them.";
+
+const PRIVACY: &str = "\
+Without a command, prints who sees what, who is an exception, and who is blocked. Who hides \
+something from somebody does not see it of them either.";
+
+const PRIVACY_SET: &str = "\
+An exception means the opposite of the audience for one person: it is hidden from somebody who would \
+see it, and shown to somebody who would not. Another audience takes the exceptions of before away. \
+The server keeps the numbers of those who are one.";
 
 /// Messages over Estafette, from the command line.
 #[derive(Debug, Parser)]
@@ -68,8 +83,26 @@ pub(crate) enum Command {
     /// Print the last messages of a chat
     History(History),
     /// Name the people behind the numbers
-    #[command(subcommand)]
+    #[command(subcommand, after_help = ADDRESS_BOOK)]
     Contacts(Contacts),
+    /// See and choose who sees when you are there and what you read
+    #[command(after_help = PRIVACY)]
+    Privacy(Privacy),
+    /// Hear nothing more of somebody, and show them nothing
+    #[command(
+        after_help = "They are not told. What they send is taken and dropped, on every device \
+                            of yours; it does not come later either. The server keeps their number \
+                            for that."
+    )]
+    Block {
+        /// The number, or the name of a contact
+        who: String,
+    },
+    /// Hear of somebody again
+    Unblock {
+        /// The number, or the name of a contact
+        who: String,
+    },
     /// See, add, name and remove the account's devices
     #[command(subcommand)]
     Devices(Devices),
@@ -246,6 +279,80 @@ pub(crate) enum Contacts {
     },
     /// Show the code and the link by which others add your number
     Share,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Privacy {
+    #[command(subcommand)]
+    pub(crate) command: Option<PrivacyCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PrivacyCommand {
+    /// Choose who sees something
+    #[command(after_help = format!("{PRIVACY_SET}\n\n{ADDRESS_BOOK}\n\n\
+        Examples:\n  estafette privacy set last-seen contacts\n  \
+        estafette privacy set online everyone --except Mallory\n  \
+        estafette privacy set online --no-except Mallory"))]
+    Set(PrivacySet),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PrivacySet {
+    /// What they see
+    #[arg(value_enum)]
+    pub(crate) what: What,
+    /// Who sees it; without, only the exceptions change
+    #[arg(value_enum, required_unless_present_any = ["except", "no_except"])]
+    pub(crate) audience: Option<To>,
+    /// For these people, mean the opposite
+    #[arg(long, value_name = "WHO", num_args = 1..)]
+    pub(crate) except: Vec<String>,
+    /// For these, mean the opposite no longer
+    #[arg(long, value_name = "WHO", num_args = 1..)]
+    pub(crate) no_except: Vec<String>,
+}
+
+/// What people see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    /// When you were last there
+    LastSeen,
+    /// That you are there, and type
+    Online,
+    /// Which messages you have read
+    ReadMarks,
+}
+
+impl From<What> for Attribute {
+    fn from(what: What) -> Self {
+        match what {
+            What::LastSeen => Self::LastSeen,
+            What::Online => Self::Online,
+            What::ReadMarks => Self::ReadMarks,
+        }
+    }
+}
+
+/// Who sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum To {
+    /// Whoever asks
+    Everyone,
+    /// Who is in your contacts
+    Contacts,
+    /// No one
+    Nobody,
+}
+
+impl From<To> for Audience {
+    fn from(to: To) -> Self {
+        match to {
+            To::Everyone => Self::Everyone,
+            To::Contacts => Self::Contacts,
+            To::Nobody => Self::Nobody,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -41,17 +41,22 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(args: &Args, asked: &args::Chat, output: &Output) -> Result<(), Failure> {
     let profile = place::profile(args)?;
-    let contacts = profile.open_store()?.contacts()?;
+    let store = profile.open_store()?;
+    let contacts = store.contacts()?;
     let peer = place::peer(&asked.with, &contacts)?;
+    if store.is_blocked(peer)? {
+        return Err(place::blocked(args, peer, &contacts));
+    }
+    drop(store);
     if peer == profile.account().number {
         return Err(Failure::usage("this is your own number: chat with somebody else"));
     }
     let mut client = estafette::connect(profile).await?;
     let people = io::stdin().is_terminal() && io::stdout().is_terminal() && !output.is_json();
     let done = if people {
-        on_terminal(&mut client, peer, contacts).await
+        on_terminal(&mut client, peer, contacts, args).await
     } else {
-        plain::run(&mut client, peer, &contacts, output).await
+        plain::run(&mut client, peer, &contacts, args, output).await
     };
     client.open_chat(None).await?;
     // What was read is said to be read, if that takes no time.
@@ -70,8 +75,12 @@ async fn on_terminal(
     client: &mut Client,
     peer: PhoneNumber,
     contacts: Vec<Contact>,
+    args: &Args,
 ) -> Result<(), Failure> {
     let mut model = Model::new(peer, contacts, now());
+    if client.is_stranger(peer).await? {
+        model.stranger = Some(place::stranger(args, peer));
+    }
     model.colour = std::env::var_os("NO_COLOR").is_none();
     let mut limit = PAGE_MESSAGES;
     model.show(client.history(peer, limit).await?, limit);

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::driver::{COMMANDS_MAX, Command, Driver, EVENTS_MAX};
 use crate::server::now;
-use crate::transfer::Claims;
+use crate::transfer::{Claim, Claims};
 use crate::{Account, Error, Profile};
 
 /// A device that is connected as often as it can be, and the events that come of it.
@@ -228,9 +228,33 @@ impl Handle {
         self.look(move |core| core.set_contact(number, &name)).await
     }
 
-    /// Keeps a file that is to be uploaded, before a byte of it leaves.
-    pub(crate) async fn begin_upload(&self, file: OutgoingFile) -> Result<u64, Error> {
-        let work = move |core: &mut Core, _| core.begin_upload(&file).map(|id| (id, Vec::new()));
+    /// Whether nobody knows them here: they have no name, this account never wrote to them, and they
+    /// are somebody else.
+    ///
+    /// # Errors
+    /// See [`Handle`].
+    pub async fn is_stranger(&self, number: PhoneNumber) -> Result<bool, Error> {
+        self.look(move |core| core.store().is_stranger(number)).await
+    }
+
+    /// Whether the user blocked somebody, as far as this device knows ([`Store::set_blocked`]).
+    ///
+    /// # Errors
+    /// See [`Handle`].
+    pub async fn is_blocked(&self, number: PhoneNumber) -> Result<bool, Error> {
+        self.look(move |core| core.store().is_blocked(number)).await
+    }
+
+    /// Keeps a file that is to be uploaded, before a byte of it leaves. It is claimed before others
+    /// can find it; whose number is new, nobody else has claimed.
+    pub(crate) async fn begin_upload(
+        &self,
+        file: OutgoingFile,
+    ) -> Result<(u64, Option<Claim>), Error> {
+        let claims = self.claims.clone();
+        let work = move |core: &mut Core, _| {
+            core.begin_upload(&file).map(|id| ((id, claims.take(id)), Vec::new()))
+        };
         Ok(self.work(work).await??)
     }
 
@@ -250,6 +274,11 @@ impl Handle {
     /// Forgets an upload.
     pub(crate) async fn drop_upload(&self, id: u64) -> Result<(), Error> {
         self.look(move |core| core.store().drop_upload(id).map(drop)).await
+    }
+
+    /// An upload as the store has it now; `None` when it is over.
+    pub(crate) async fn upload_now(&self, id: u64) -> Result<Option<Outgoing>, Error> {
+        self.look(move |core| core.store().upload(id)).await
     }
 
     /// Every upload that is not finished.

@@ -5,7 +5,9 @@ mod contacts;
 mod fetch;
 mod link;
 mod listen;
+mod mailbox;
 mod overview;
+mod privacy;
 mod progress;
 mod register;
 mod send;
@@ -30,7 +32,10 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Chat(chat) => chat::run(&args, chat, output).await,
         Command::Listen(listen) => listen::run(&args, listen, output).await,
         Command::History(asked) => history(&args, asked, output),
-        Command::Contacts(command) => contacts::run(&args, command, output),
+        Command::Contacts(command) => contacts::run(&args, command, output).await,
+        Command::Privacy(asked) => privacy::run(&args, asked, output).await,
+        Command::Block { who } => privacy::block(&args, who, true, output).await,
+        Command::Unblock { who } => privacy::block(&args, who, false, output).await,
         Command::Devices(command) => account::devices(&args, command, output).await,
         Command::Status => overview::run(&args, output).await,
         Command::Completions { shell } => {
@@ -45,8 +50,15 @@ fn history(args: &Args, asked: &History, output: &Output) -> Result<(), Failure>
     let store = place::profile(args)?.open_store()?;
     let contacts = store.contacts()?;
     let peer = place::peer(&asked.with, &contacts)?;
-    for message in store.history(peer, asked.limit)? {
-        output.message(&message, &contacts)?;
+    let stranger = store.is_stranger(peer)?;
+    let messages = store.history(peer, asked.limit)?;
+    for message in &messages {
+        output.message(message, &contacts, stranger)?;
+    }
+    if store.is_blocked(peer)? {
+        output.remark(&format!("{}.", place::blocked(args, peer, &contacts).message));
+    } else if stranger && !messages.is_empty() {
+        output.remark(&place::stranger(args, peer));
     }
     Ok(())
 }

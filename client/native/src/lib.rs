@@ -43,9 +43,12 @@ pub use error::{Error, ProfileError};
 pub use estafette_core::media::safe_file_name;
 pub use estafette_core::{
     About, Chat, ClientError, Config, Contact, Content, ContentError, Event, Media, Message,
-    Pending, Status, Store, StoreError, StoreKey,
+    Pending, Sharing, Status, Store, StoreError, StoreKey,
 };
-pub use estafette_protocol::http::{CodeSent, Device, Devices, Health, Link, Problem, Usage};
+pub use estafette_protocol::http::{
+    Attribute, Audience, CodeSent, Device, Devices, Health, Known, Link, People, Person, Privacy,
+    Problem, Usage,
+};
 pub use estafette_protocol::limits;
 pub use estafette_protocol::{
     Activity, DeviceId, ErrorCode, MediaId, MessageId, Millis, NumberError, PhoneNumber,

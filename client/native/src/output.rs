@@ -7,8 +7,8 @@ use std::io::{self, IsTerminal, Write};
 
 use data_encoding::{BASE64, HEXLOWER};
 use estafette::{
-    Activity, Contact, Content, Device, DeviceId, ErrorCode, Event, Media, MediaId, Message,
-    MessageId, Millis, PhoneNumber, Status,
+    Activity, Attribute, Audience, Contact, Content, Device, DeviceId, ErrorCode, Event, Media,
+    MediaId, Message, MessageId, Millis, PhoneNumber, Status,
 };
 use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
@@ -36,6 +36,9 @@ pub(crate) enum Line<'a> {
         media: Option<FileLine>,
         #[serde(skip_serializing_if = "Option::is_none")]
         body: Option<String>,
+        /// Whether nobody knows its sender here. Left out where somebody does.
+        #[serde(skip_serializing_if = "is_false")]
+        stranger: bool,
     },
     /// A file is on its way. `of` is the stage: `reading`, `moving` or `waiting`.
     Progress {
@@ -85,8 +88,24 @@ pub(crate) enum Line<'a> {
     Linked { device: DeviceId, name: &'a str },
     /// What somebody shows, to be written to.
     ContactLink { number: PhoneNumber, url: &'a str },
-    /// Somebody who has a name.
-    Contact { number: PhoneNumber, name: &'a str },
+    /// Somebody who has a name. `blocked` is left out where they are not, as far as is known here.
+    Contact {
+        number: PhoneNumber,
+        name: &'a str,
+        #[serde(skip_serializing_if = "is_false")]
+        blocked: bool,
+    },
+    /// Who may see what: `everyone`, `contacts` or `nobody`.
+    Privacy { last_seen: Audience, online: Audience, read_marks: Audience },
+    /// Somebody of whom the server was told something.
+    Person {
+        number: PhoneNumber,
+        name: Option<&'a str>,
+        contact: bool,
+        blocked: bool,
+        /// For what the audience means the opposite: `last_seen`, `online`, `read_marks`.
+        except: &'a [Attribute],
+    },
     /// A device of the account.
     Device {
         id: DeviceId,
@@ -149,12 +168,17 @@ impl FileLine {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_false(is: &bool) -> bool {
+    !is
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 fn as_text<S: Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(status.as_str())
 }
 
 impl<'a> Line<'a> {
-    pub(crate) fn message(message: &'a Message, name: Option<&'a str>) -> Self {
+    fn message(message: &'a Message, name: Option<&'a str>, stranger: bool) -> Self {
         let (text, media) = match message.content() {
             Ok(Content::Text(text)) => (Some(text), None),
             Ok(Content::Media(media)) => (None, Some(FileLine::of(*media))),
@@ -171,6 +195,7 @@ impl<'a> Line<'a> {
             text,
             media,
             body: neither.then(|| BASE64.encode(&message.body)),
+            stranger,
         }
     }
 
@@ -186,13 +211,13 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn event(event: &'a Event, contacts: &'a [Contact]) -> Self {
+    fn event(event: &'a Event, contacts: &'a [Contact], stranger: bool) -> Self {
         match *event {
             Event::Connected { waiting } => Self::Connected { waiting },
             Event::Drained => Self::Drained,
             Event::Disconnected { retry_at } => Self::Disconnected { retry_at },
             Event::Received(ref message) | Event::Written(ref message) => {
-                Self::message(message, place::name(message.peer, contacts))
+                Self::message(message, place::name(message.peer, contacts), stranger)
             }
             Event::Status { peer, id, status } => Self::Status { peer, id, status },
             Event::ReadElsewhere { peer, ref ids } => Self::ReadElsewhere { peer, ids },
@@ -250,9 +275,14 @@ impl Output {
         }
     }
 
-    /// Prints a message: the time, who, what.
-    pub(crate) fn message(&self, message: &Message, contacts: &[Contact]) -> io::Result<()> {
-        self.message_after("", message, contacts)
+    /// Prints a message: the time, who, what. `stranger` says that nobody knows who.
+    pub(crate) fn message(
+        &self,
+        message: &Message,
+        contacts: &[Contact],
+        stranger: bool,
+    ) -> io::Result<()> {
+        self.message_after("", message, contacts, stranger)
     }
 
     /// The same after a word.
@@ -261,10 +291,11 @@ impl Output {
         word: &str,
         message: &Message,
         contacts: &[Contact],
+        stranger: bool,
     ) -> io::Result<()> {
         let name = place::name(message.peer, contacts);
         let word = if word.is_empty() { String::new() } else { format!("{word}  ") };
-        self.line(&Line::message(message, name), || {
+        self.line(&Line::message(message, name, stranger), || {
             let at = local(message.at, &self.zone);
             let who = match name {
                 _ if !message.incoming => "me".to_owned(),
@@ -281,14 +312,19 @@ impl Output {
         })
     }
 
-    /// An event, for programs. People see what they need to know of it.
-    pub(crate) fn event(&self, event: &Event, contacts: &[Contact]) -> io::Result<()> {
+    /// An event, for programs. People see what they need to know of it. `stranger` is about a message.
+    pub(crate) fn event(
+        &self,
+        event: &Event,
+        contacts: &[Contact],
+        stranger: bool,
+    ) -> io::Result<()> {
         if self.json {
-            return self.line(&Line::event(event, contacts), String::new);
+            return self.line(&Line::event(event, contacts, stranger), String::new);
         }
         match event {
             Event::Received(message) | Event::Written(message) => {
-                self.message(message, contacts)?
+                self.message(message, contacts, stranger)?;
             }
             Event::Failed { code, .. } => {
                 self.remark(&format!("Not sent: {}.", why_not_sent(*code)));

@@ -23,6 +23,22 @@ pub(crate) fn example(args: &Args, command: &str) -> String {
     }
 }
 
+/// What to do about somebody whom nobody knows here.
+pub(crate) fn stranger(args: &Args, number: PhoneNumber) -> String {
+    let block = example(args, &format!("block {number}"));
+    format!(
+        "{number} is not in your contacts, and you never wrote to them: answer, or run {block}."
+    )
+}
+
+/// Why nothing is sent to somebody.
+pub(crate) fn blocked(args: &Args, number: PhoneNumber, contacts: &[Contact]) -> Failure {
+    let who = name(number, contacts).map_or_else(|| number.to_string(), str::to_owned);
+    let unblock = example(args, &format!("unblock {number}"));
+    let message = format!("{who} is blocked: {unblock} lets you write to each other again");
+    Failure::new(Exit::Failed, message)
+}
+
 /// Opens the profile, which this process then holds.
 pub(crate) fn profile(args: &Args) -> Result<Profile, Failure> {
     let opened = Profile::open(directory(args)?);

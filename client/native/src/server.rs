@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64;
 use estafette_protocol::http::{
-    CodeRequest, CodeSent, DeviceName, Devices, Health, Link, LinkRequest, Linked, RegisterRequest,
-    Registered, Usage,
+    CodeRequest, CodeSent, DeviceName, Devices, Health, Link, LinkRequest, Linked, People, Person,
+    Privacy, RegisterRequest, Registered, Usage,
 };
 use estafette_protocol::{DeviceId, Millis, PhoneNumber};
 use serde::de::DeserializeOwned;
@@ -224,6 +224,45 @@ impl Server {
     pub async fn remove_device(&self, token: &str, device: DeviceId) -> Result<(), Error> {
         let path = format!("/v1/devices/{device}");
         self.bytes(Method::DELETE, path, Some(token), None::<()>).await.map(drop)
+    }
+
+    /// Who may see what of the account.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn privacy(&self, token: &str) -> Result<Privacy, Error> {
+        self.call(Method::GET, "/v1/privacy".into(), Some(token), None::<()>).await
+    }
+
+    /// Chooses who may see what of the account.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn set_privacy(&self, token: &str, privacy: &Privacy) -> Result<(), Error> {
+        let path = "/v1/privacy".into();
+        self.bytes(Method::PUT, path, Some(token), Some(privacy)).await.map(drop)
+    }
+
+    /// Everybody of whom the account's mailbox was told something.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn people(&self, token: &str) -> Result<People, Error> {
+        self.call(Method::GET, "/v1/people".into(), Some(token), None::<()>).await
+    }
+
+    /// Tells the account's mailbox of somebody, instead of all that it was told of them before.
+    ///
+    /// # Errors
+    /// When the server was told of as many as it keeps, refuses otherwise or doesn't answer.
+    pub async fn set_person(
+        &self,
+        token: &str,
+        number: PhoneNumber,
+        person: &Person,
+    ) -> Result<(), Error> {
+        let path = format!("/v1/people/%2B{}", number.digits());
+        self.bytes(Method::PUT, path, Some(token), Some(person)).await.map(drop)
     }
 
     /// What the account's work has cost today.

@@ -88,11 +88,14 @@ impl Drop for StopOnDrop {
 }
 
 /// The uploads that this program is at, so that no two calls are at the same one.
+///
+/// Invariant: only who has the claim changes the upload. What was read of it before the claim was
+/// taken may be over by then, so it is read again.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Claims(Arc<Mutex<HashSet<u64>>>);
 
 impl Claims {
-    fn take(&self, upload: u64) -> Option<Claim> {
+    pub(crate) fn take(&self, upload: u64) -> Option<Claim> {
         let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         claims.insert(upload).then(|| Claim { claims: self.clone(), upload })
     }
@@ -100,7 +103,7 @@ impl Claims {
 
 /// An upload that nobody else of this program is at.
 #[derive(Debug)]
-struct Claim {
+pub(crate) struct Claim {
     claims: Claims,
     upload: u64,
 }

@@ -5,17 +5,18 @@
 
 mod fake;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use estafette::{
-    Account, Client, Config, Content, Destination, DeviceId, Error, ErrorCode, FileToSend, Media,
-    Message, Server, Store, connect_with, unseen,
+    Account, Client, ClientError, Config, Content, Destination, DeviceId, Error, ErrorCode,
+    FileToSend, Media, Message, Server, Store, connect_with, unseen,
 };
 use estafette_core::media::{Digester, Layout, MediaError, Opener};
 use estafette_protocol::http::Problem;
@@ -138,7 +139,7 @@ async fn told(client: &Client) -> Vec<Media> {
         Ok(Content::Media(media)) => *media,
         other => panic!("not a file: {other:?}"),
     };
-    client.history(number(BOB), 10).await.unwrap().iter().map(media).collect()
+    client.history(number(BOB), 100).await.unwrap().iter().map(media).collect()
 }
 
 fn open(media: &Media, sealed: &[u8]) -> Vec<u8> {
@@ -339,14 +340,25 @@ async fn a_server_without_ranges_sends_all_of_it_again() {
     assert!(fetched.await.unwrap() == noise(100_000));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn each_sending_has_a_key_of_its_own() {
-    let address = serve(|asked, stream| {
+/// A server that takes small files, unless it is told that it is full. Returns its address.
+fn swallows() -> (String, Arc<AtomicBool>) {
+    let full = Arc::new(AtomicBool::new(false));
+    let refuses = Arc::clone(&full);
+    let address = serve(move |asked, stream| {
         let mut body = Vec::new();
         take(asked, stream, usize::MAX, &mut body);
+        if refuses.load(Ordering::Relaxed) {
+            return say(stream, 413, "", problem(ErrorCode::TooLarge).as_bytes());
+        }
         let headers = format!("Location: /v1/uploads/{ID}\r\nUpload-Offset: {}\r\n", body.len());
         asked.line.starts_with("POST") && say(stream, 201, &headers, b"")
     });
+    (address, full)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_sending_has_a_key_of_its_own() {
+    let (address, _) = swallows();
     let directory = TempDir::new().unwrap();
     let path = written(&directory, "a.bin", &noise(1000));
     let client = client(&address).await;
@@ -361,6 +373,47 @@ async fn each_sending_has_a_key_of_its_own() {
     keys.dedup();
     assert_eq!(keys.len(), 3);
     assert!(client.unfinished(number(BOB)).await.unwrap().is_empty());
+}
+
+/// Uploads that begin and end at a bad moment: another call has just listed them, or the next one
+/// begins while the finished one is still claimed.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sendings_of_one_file_are_not_in_each_others_way() {
+    let (address, _) = swallows();
+    let directory = TempDir::new().unwrap();
+    let path = written(&directory, "a.bin", &noise(1000));
+    let client = client(&address).await;
+    let sending = async || {
+        for _ in 0..10 {
+            client.send_file(number(BOB), FileToSend::at(&path), unseen()).await.unwrap();
+        }
+    };
+    tokio::join!(sending(), sending(), sending(), sending());
+    let told = told(&client).await;
+    let keys: BTreeSet<_> = told.iter().map(|media| media.key.0).collect();
+    assert_eq!((told.len(), keys.len()), (40, 40));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_on_with_an_upload_that_is_over_harms_no_other() {
+    let (address, full) = swallows();
+    let directory = TempDir::new().unwrap();
+    let path = written(&directory, "a.bin", &noise(1000));
+    let other = written(&directory, "b.bin", &noise(2000));
+    let client = client(&address).await;
+    let send = || client.send_file(number(BOB), FileToSend::at(&path), unseen());
+    full.store(true, Ordering::Relaxed);
+    assert_eq!(send().await.unwrap_err().code(), Some(ErrorCode::TooLarge));
+    full.store(false, Ordering::Relaxed);
+    let kept = client.unfinished(number(BOB)).await.unwrap().remove(0);
+    send().await.unwrap();
+    // In the store this one takes the place of the one that is over.
+    let uploaded = client.upload(number(BOB), FileToSend::at(&other), unseen()).await.unwrap();
+    let resumed = client.resume(kept, unseen()).await;
+    assert!(matches!(resumed, Err(Error::NotTaken(ClientError::NoSuchUpload))), "{resumed:?}");
+    client.tell_of(vec![uploaded]).await.unwrap();
+    let sizes: Vec<_> = told(&client).await.iter().map(|media| media.size).collect();
+    assert_eq!(sizes, [1000, 2000]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -384,12 +437,7 @@ async fn what_is_no_file_is_said_to_be_none() {
 #[cfg(feature = "previews")]
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_and_sounds_are_described() {
-    let address = serve(|asked, stream| {
-        let mut body = Vec::new();
-        take(asked, stream, usize::MAX, &mut body);
-        let headers = format!("Location: /v1/uploads/{ID}\r\nUpload-Offset: {}\r\n", body.len());
-        asked.line.starts_with("POST") && say(stream, 201, &headers, b"")
-    });
+    let (address, _) = swallows();
     let client = client(&address).await;
     let directory = TempDir::new().unwrap();
     // Half a second of silence.

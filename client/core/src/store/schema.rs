@@ -82,6 +82,37 @@ const MIGRATIONS: &[&str] = &[
         begun_at INTEGER NOT NULL
     ) STRICT;
 ",
+    "
+    -- A number is given to one upload and to no later one, so that who still holds the number of an
+    -- upload that is over means no other by it.
+    CREATE TABLE upload_once (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        peer INTEGER NOT NULL,
+        source BLOB NOT NULL,
+        stamp BLOB NOT NULL,
+        key BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        digest BLOB NOT NULL,
+        about BLOB NOT NULL,
+        path TEXT,
+        begun_at INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO upload_once (id, peer, source, stamp, key, size, digest, about, path, begun_at)
+        SELECT id, peer, source, stamp, key, size, digest, about, path, begun_at FROM upload;
+    DROP TABLE upload;
+    ALTER TABLE upload_once RENAME TO upload;
+",
+    "
+    -- Whom the user blocked, as far as this device knows. The mailbox does the blocking.
+    CREATE TABLE blocked (
+        number INTEGER PRIMARY KEY
+    ) STRICT;
+    -- Of whom the mailbox is still to be told whether they are a contact. Empty unless contacts are
+    -- shared: see `people.rs`.
+    CREATE TABLE untold (
+        number INTEGER PRIMARY KEY
+    ) STRICT;
+",
 ];
 
 impl Store {

@@ -1,7 +1,9 @@
 //! Files on their way to the server.
 //!
-//! Invariant: a key is in the store before a byte that it sealed leaves, with the digest of all that
-//! it seals. So an upload goes on with the same key only where the bytes are the same.
+//! Invariants:
+//! - a key is in the store before a byte that it sealed leaves, with the digest of all that it seals.
+//!   So an upload goes on with the same key only where the bytes are the same;
+//! - a number means one upload for ever: a shell that works with one that is over finds none.
 
 use core::fmt;
 
@@ -45,7 +47,7 @@ impl fmt::Debug for OutgoingFile {
 /// A file whose message was not sent yet.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Its number in this store.
+    /// Its number in this store, which no other ever had or will have.
     pub id: u64,
     /// The file.
     pub file: OutgoingFile,
@@ -89,8 +91,8 @@ impl Store {
         Ok(uploads)
     }
 
-    /// One of them.
-    pub(crate) fn upload(&self, id: u64) -> Result<Option<Outgoing>, StoreError> {
+    /// One of them; `None` when it is over.
+    pub fn upload(&self, id: u64) -> Result<Option<Outgoing>, StoreError> {
         let query = format!("SELECT {COLUMNS} FROM upload WHERE id = ?");
         let mut query = self.connection.prepare_cached(&query)?;
         let mut rows = query.query([signed(id)])?;

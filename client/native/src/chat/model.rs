@@ -61,6 +61,8 @@ pub(crate) struct Model {
     /// Whether the store has older ones.
     pub(crate) more: bool,
     pub(crate) unread: Option<Unread>,
+    /// What to do about the peer, as long as nobody knows them here.
+    pub(crate) stranger: Option<String>,
     pub(crate) connection: Connection,
     pub(crate) presence: Option<Presence>,
     /// What the peer does in the chat.
@@ -86,6 +88,7 @@ impl Model {
             messages: Vec::new(),
             more: false,
             unread: None,
+            stranger: None,
             connection: Connection::Away { since: now, retry_at: None },
             presence: None,
             activity: Activity::Paused,
@@ -151,6 +154,7 @@ impl Model {
             status: Status::Queued,
         });
         self.unread = None;
+        self.stranger = None;
         self.notice = None;
         self.go_to_end();
     }
@@ -199,6 +203,7 @@ impl Model {
             }
             Event::Written(message) if message.peer == self.peer => {
                 self.unread = None;
+                self.stranger = None;
                 self.messages.push(message);
             }
             Event::ReadElsewhere { peer, ids } if peer == self.peer => {

@@ -4,12 +4,14 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use estafette::{Client, Contact, Event, PhoneNumber};
+use estafette::{Client, Contact, Event, Handle, PhoneNumber};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 use tokio::time::timeout;
 
+use crate::args::Args;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use crate::place;
 
 /// How long to wait for the server once the input has ended.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -18,8 +20,11 @@ pub(crate) async fn run(
     client: &mut Client,
     peer: PhoneNumber,
     contacts: &[Contact],
+    args: &Args,
     output: &Output,
 ) -> Result<(), Failure> {
+    let mut hearing =
+        Hearing { client: client.handle(), peer, contacts, said: false, args, output };
     client.set_available(true).await?;
     client.open_chat(Some(peer)).await?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
@@ -29,7 +34,7 @@ pub(crate) async fn run(
             Next::Line(line) => {
                 client.send(peer, line).await?;
             }
-            Next::Event(event) => hear(&event, peer, contacts, output)?,
+            Next::Event(event) => hearing.hear(&event).await?,
         }
     }
     let flushed = client.handle();
@@ -42,7 +47,7 @@ pub(crate) async fn run(
                     "the server does not answer: what waits is sent the next time estafette runs")),
             },
             event = client.next() => match event {
-                Some(event) => hear(&event, peer, contacts, output)?,
+                Some(event) => hearing.hear(&event).await?,
                 None => return Err(estafette::Error::Ended.into()),
             },
         }
@@ -72,19 +77,32 @@ async fn next(
     }
 }
 
-fn hear(
-    event: &Event,
+struct Hearing<'a> {
+    client: Handle,
     peer: PhoneNumber,
-    contacts: &[Contact],
-    output: &Output,
-) -> Result<(), Failure> {
-    match event {
-        Event::Received(message) | Event::Written(message)
-            if message.peer != peer && !output.is_json() =>
-        {
-            Ok(())
+    contacts: &'a [Contact],
+    /// Whether it was said that nobody knows the peer here.
+    said: bool,
+    args: &'a Args,
+    output: &'a Output,
+}
+
+impl Hearing<'_> {
+    async fn hear(&mut self, event: &Event) -> Result<(), Failure> {
+        let stranger = match event {
+            Event::Received(message) | Event::Written(message)
+                if message.peer != self.peer && !self.output.is_json() =>
+            {
+                return Ok(());
+            }
+            Event::SignedOut(code) => return Err(Failure::signed_out(*code)),
+            Event::Received(message) => self.client.is_stranger(message.peer).await?,
+            _ => false,
+        };
+        self.output.event(event, self.contacts, stranger)?;
+        if stranger && !std::mem::replace(&mut self.said, true) {
+            self.output.remark(&place::stranger(self.args, self.peer));
         }
-        Event::SignedOut(code) => Err(Failure::signed_out(*code)),
-        event => Ok(output.event(event, contacts)?),
+        Ok(())
     }
 }

@@ -341,3 +341,19 @@ fn it_can_be_drawn_in_any_size() {
         }
     }
 }
+
+#[test]
+fn a_stranger_is_one_until_they_are_answered() {
+    let mut bob = chat(BOB, "Bob");
+    bob.contacts.clear();
+    bob.stranger = Some("+33687654321 is not in your contacts: answer, or run `x`.".into());
+    let seen = |model: &mut Model| {
+        let rows = rows(&screen(model, 60, 16, MORNING));
+        rows.iter().any(|row| row.contains("not in your contacts"))
+    };
+    assert!(!seen(&mut bob), "nobody wrote");
+    receive(&mut bob, "you won", MORNING);
+    assert!(seen(&mut bob));
+    write(&mut bob, "who is this?", MORNING, Status::Sent);
+    assert!(!seen(&mut bob));
+}

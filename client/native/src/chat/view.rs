@@ -260,6 +260,11 @@ fn rows(model: &Model, palette: &Palette, width: usize, now: Millis) -> Vec<Line
         last = Some(Above { incoming: message.incoming, day: at.date(), one_row });
         rows.extend(bubble);
     }
+    if let Some(stranger) = model.stranger.as_ref().filter(|_| !model.messages.is_empty()) {
+        rows.push(Line::default());
+        let said = wrap(stranger, width.saturating_sub(4)).into_iter();
+        rows.extend(said.map(|row| centred(row, palette.notice)));
+    }
     rows
 }
 

@@ -1,25 +1,30 @@
 //! `estafette contacts`.
 
-use estafette::{ChatUrl, Profile};
+use estafette::{ChatUrl, Contact, Profile};
 
+use super::mailbox;
 use crate::args::{Args, Contacts};
 use crate::failure::Failure;
 use crate::output::{Line, Output};
 use crate::{place, qr};
 
-pub(crate) fn run(args: &Args, command: &Contacts, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Args, command: &Contacts, output: &Output) -> Result<(), Failure> {
     if matches!(command, Contacts::Share) {
         return share(args, output);
     }
-    let store = place::profile(args)?.open_store()?;
-    let shown =
-        |number, name: &str, text: String| output.line(&Line::Contact { number, name }, || text);
+    let profile = place::profile(args)?;
+    let store = profile.open_store()?;
+    let shown = |number, name: &str, text: String| -> Result<(), Failure> {
+        let blocked = store.is_blocked(number)?;
+        Ok(output.line(&Line::Contact { number, name, blocked }, || text)?)
+    };
     match command {
         Contacts::List => {
-            for contact in store.contacts()? {
-                let text = format!("{:<16}  {}", contact.number.to_string(), contact.name);
-                shown(contact.number, &contact.name, text)?;
+            for Contact { number, name } in store.contacts()? {
+                let blocked = if store.is_blocked(number)? { "  (blocked)" } else { "" };
+                shown(number, &name, format!("{:<16}  {name}{blocked}", number.to_string()))?;
             }
+            return Ok(());
         }
         Contacts::Add { number, name } => {
             let (number, name) = (place::number(number)?, name.join(" "));
@@ -41,7 +46,7 @@ pub(crate) fn run(args: &Args, command: &Contacts, output: &Output) -> Result<()
         }
         Contacts::Share => {}
     }
-    Ok(())
+    mailbox::keep_in_step(profile.account(), &store, output).await
 }
 
 /// Nothing of the profile changes, so that it works beside a chat.

@@ -61,7 +61,7 @@ async fn fetch(
     catch_up(client, output).await?;
     let files = files(client, peer).await?;
     if asked.list {
-        return list(&files, contacts, output);
+        return list(&files, contacts, client.is_stranger(peer).await?, output);
     }
     let chosen = choose(files, asked)?;
     let to = asked.to.clone().unwrap_or_else(|| PathBuf::from("."));
@@ -151,11 +151,16 @@ async fn files(client: &Client, peer: PhoneNumber) -> Result<Vec<Found>, Failure
     Ok(files.collect())
 }
 
-fn list(files: &[Found], contacts: &[Contact], output: &Output) -> Result<(), Failure> {
+fn list(
+    files: &[Found],
+    contacts: &[Contact],
+    stranger: bool,
+    output: &Output,
+) -> Result<(), Failure> {
     for Found { message, media } in files {
         let id = media.id.to_string();
         let id = id.get(..ID_DIGITS_SHOWN).unwrap_or_default();
-        output.message_after(id, message, contacts)?;
+        output.message_after(id, message, contacts, stranger)?;
     }
     if files.is_empty() {
         output.remark("No file of this chat is kept here.");

@@ -5,11 +5,12 @@
 //! last message that was printed. It is written after the printing: a message may be printed twice
 //! when the command is killed between the two, and is never passed over.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
-use estafette::{Client, Contact, Event, Message, Profile, Status};
+use estafette::{Client, Contact, Event, Message, PhoneNumber, Profile, Status};
 use tokio::time::timeout;
 
 use crate::args::{self, Args};
@@ -28,7 +29,9 @@ pub(crate) async fn run(args: &Args, asked: &args::Listen, output: &Output) -> R
     let (unseen, contacts) = unseen(&profile, &cursor)?;
     let client = estafette::connect(profile).await?;
     let left = asked.count.unwrap_or(u64::MAX);
-    let mut listening = Listening { client, contacts, cursor, left, asked, output };
+    let strangers = HashSet::new();
+    let mut listening =
+        Listening { client, contacts, strangers, cursor, left, args, asked, output };
     let done = listening.run(unseen).await;
     if done.is_ok() {
         // What was printed is acknowledged, and said to be read, if that takes no time.
@@ -41,8 +44,11 @@ pub(crate) async fn run(args: &Args, asked: &args::Listen, output: &Output) -> R
 struct Listening<'a> {
     client: Client,
     contacts: Vec<Contact>,
+    /// Of whom it was said that nobody knows them.
+    strangers: HashSet<PhoneNumber>,
     cursor: Cursor,
     left: u64,
+    args: &'a Args,
     asked: &'a args::Listen,
     output: &'a Output,
 }
@@ -63,7 +69,7 @@ impl Listening<'_> {
             match event {
                 Some(Event::Received(message)) => self.print(&message).await?,
                 Some(Event::Written(message)) => {
-                    self.show(&message)?;
+                    self.show(&message, false)?;
                 }
                 Some(Event::SignedOut(code)) => return Err(Failure::signed_out(code)),
                 Some(event) => {
@@ -71,7 +77,7 @@ impl Listening<'_> {
                         self.output.remark("There is no connection; it is tried again.");
                     }
                     warned = matches!(event, Event::Disconnected { .. });
-                    self.output.event(&event, &self.contacts)?;
+                    self.output.event(&event, &self.contacts, false)?;
                 }
                 None => return Err(estafette::Error::Ended.into()),
             }
@@ -80,8 +86,8 @@ impl Listening<'_> {
     }
 
     /// Prints a message. Whether somebody still reads the other end.
-    fn show(&mut self, message: &Message) -> Result<bool, Failure> {
-        match self.output.message(message, &self.contacts) {
+    fn show(&mut self, message: &Message, stranger: bool) -> Result<bool, Failure> {
+        match self.output.message(message, &self.contacts, stranger) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.left = 0;
                 Ok(false)
@@ -91,8 +97,12 @@ impl Listening<'_> {
     }
 
     async fn print(&mut self, message: &Message) -> Result<(), Failure> {
-        if !self.show(message)? {
+        let stranger = self.client.is_stranger(message.peer).await?;
+        if !self.show(message, stranger)? {
             return Ok(());
+        }
+        if stranger && self.strangers.insert(message.peer) {
+            self.output.remark(&place::stranger(self.args, message.peer));
         }
         self.left -= 1;
         self.cursor.advance(message.place)?;

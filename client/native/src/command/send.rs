@@ -33,6 +33,10 @@ pub(crate) async fn run(args: &Args, asked: &args::Send, output: &Output) -> Res
     let client = estafette::connect(profile).await?;
     let contacts = client.contacts().await?;
     let to = place::peer(&asked.to, &contacts)?;
+    if client.is_blocked(to).await? {
+        client.close().await;
+        return Err(place::blocked(args, to, &contacts));
+    }
     let mut sending = Sending {
         to,
         wanted: asked.wait.into(),

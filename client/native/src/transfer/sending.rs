@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use estafette_core::media::{Layout, MediaKey};
-use estafette_core::{About, Outgoing, OutgoingFile};
+use estafette_core::{About, ClientError, Outgoing, OutgoingFile};
 use estafette_protocol::{MediaId, MessageId, PhoneNumber};
 
 use super::source::{Source, drawn, spool};
@@ -124,12 +124,13 @@ impl Handle {
     /// Goes on with an interrupted upload.
     ///
     /// # Errors
-    /// As [`Handle::send_file`]. One whose file changed or is gone is forgotten.
+    /// As [`Handle::send_file`]; [`Error::NotTaken`] when its message was sent meanwhile, or another
+    /// call is at it. One whose file changed or is gone is forgotten.
     pub async fn resume(&self, unfinished: Unfinished, report: Report) -> Result<Uploaded, Error> {
         let work = Work::new(report);
         let _stop = work.stop.guard();
-        let Unfinished(outgoing) = unfinished;
-        let claim = self.claims().take(outgoing.id).ok_or(Error::Ended)?;
+        let claimed = self.claim(unfinished.0.id).await?;
+        let (outgoing, claim) = claimed.ok_or(Error::NotTaken(ClientError::NoSuchUpload))?;
         if !self.is_same(&outgoing, &work).await? {
             let path = Source::from_bytes(&outgoing.file.source);
             self.forget(outgoing).await?;
@@ -188,7 +189,7 @@ impl Handle {
             caption,
             ..About::default()
         };
-        about.check().map_err(estafette_core::ClientError::from)?;
+        about.check().map_err(ClientError::from)?;
         let (spooled, stamp) = blocking(move || {
             let spooled = spool(&directory, &mut reader, &part)?;
             let stamp = spooled.source.stamp()?;
@@ -230,7 +231,7 @@ impl Handle {
             Ok((source, size, stamp, about))
         })
         .await?;
-        about.check().map_err(estafette_core::ClientError::from)?;
+        about.check().map_err(ClientError::from)?;
         let bytes = source.to_bytes();
         for outgoing in self.uploads().await? {
             let file = &outgoing.file;
@@ -238,7 +239,8 @@ impl Handle {
                 continue;
             }
             // Another call of this program may be at it.
-            let Some(claim) = self.claims().take(outgoing.id) else { continue };
+            let Some((outgoing, claim)) = self.claim(outgoing.id).await? else { continue };
+            let file = &outgoing.file;
             if file.stamp != stamp {
                 self.forget(outgoing).await?;
             } else if file.about == about {
@@ -280,10 +282,15 @@ impl Handle {
         .await
     }
 
+    /// An upload that nobody else is at, unless it is over.
+    async fn claim(&self, id: u64) -> Result<Option<(Outgoing, Claim)>, Error> {
+        let Some(claim) = self.claims().take(id) else { return Ok(None) };
+        Ok(self.upload_now(id).await?.map(|outgoing| (outgoing, claim)))
+    }
+
     async fn begin(&self, file: OutgoingFile) -> Result<(Outgoing, Claim), Error> {
-        let id = self.begin_upload(file.clone()).await?;
-        let claim = self.claims().take(id).ok_or(Error::Ended)?;
-        Ok((Outgoing { id, file, path: None }, claim))
+        let (id, claim) = self.begin_upload(file.clone()).await?;
+        Ok((Outgoing { id, file, path: None }, claim.ok_or(Error::Ended)?))
     }
 
     /// Forgets an upload, here and on the server.
