@@ -266,9 +266,9 @@ impl<S: Sql> Mailbox<S> {
     ) -> Result<(), StorageError> {
         let (online, seen) = (shows & SHOWS_ONLINE != 0, shows & SHOWS_LAST_SEEN != 0);
         // Of what is hidden, a watcher is not told that it changes either.
-        let hidden = !(online && self.shows(number, Attribute::Online)?)
-            && !(seen && self.shows(number, Attribute::LastSeen)?);
-        if hidden {
+        let sees_online = online && self.shows(number, Attribute::Online)?;
+        let sees_last = seen && self.shows(number, Attribute::LastSeen)?;
+        if !sees_online && !sees_last {
             return Ok(());
         }
         self.say_presence(now, number, seen, online)
