@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeviceId, ErrorCode, Millis, PhoneNumber};
+use crate::{DeviceId, ErrorCode, MessageId, Millis, PhoneNumber};
 
 /// `POST /v1/registration/code`: sends a one-time code to a number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +193,57 @@ pub struct Known {
     pub number: PhoneNumber,
     /// What is said of them.
     pub person: Person,
+}
+
+/// `GET /v1/account`: all that the server holds on an account, but for the bodies of what waits, which
+/// come by the socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    /// The account.
+    pub number: PhoneNumber,
+    /// When its number was first proven.
+    pub registered_at: Millis,
+    /// When its user was last there. Absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Millis>,
+    /// Its devices.
+    pub devices: Vec<ExportedDevice>,
+    /// Who may see what.
+    pub privacy: Privacy,
+    /// What it says of others.
+    pub people: Vec<Known>,
+    /// Who watches its presence.
+    pub watchers: Vec<PhoneNumber>,
+    /// What waits for its devices: messages, receipts and copies.
+    pub waiting: Vec<Waiting>,
+    /// Uploads that are not finished, by the ids of their files.
+    pub uploads: Vec<String>,
+    /// What today's work has cost.
+    pub usage: Usage,
+}
+
+/// A device, in [`Export`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportedDevice {
+    /// As the list of devices has it.
+    pub device: Device,
+    /// Its Ed25519 public key, in base64.
+    pub identity_key: String,
+    /// Where it is pushed to, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<String>,
+}
+
+/// One item that waits, in [`Export`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Its id.
+    pub id: MessageId,
+    /// Who it is from.
+    pub from: PhoneNumber,
+    /// The device that sent it. Absent for a receipt or a copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceId>,
 }
 
 /// `GET /v1/usage`: what the account's work has cost today, in billed units, since midnight UTC.

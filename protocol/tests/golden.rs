@@ -15,9 +15,9 @@ use std::fmt::Debug;
 
 use data_encoding::HEXLOWER;
 use estafette_protocol::http::{
-    Attribute, Audience, CodeRequest, CodeSent, Device, DeviceName, Devices, Health, Known, Link,
-    LinkRequest, Linked, People, Person, Privacy, Problem, Push, PushKeys, PushSubscription,
-    RegisterRequest, Registered, Usage,
+    Attribute, Audience, CodeRequest, CodeSent, Device, DeviceName, Devices, Export,
+    ExportedDevice, Health, Known, Link, LinkRequest, Linked, People, Person, Privacy, Problem,
+    Push, PushKeys, PushSubscription, RegisterRequest, Registered, Usage, Waiting,
 };
 use estafette_protocol::limits::{LINK_LIFE, MESSAGE_NUMBER_MAX};
 use estafette_protocol::{
@@ -304,7 +304,42 @@ fn people(documents: &mut Documents) {
     let one = Person { except: vec![Attribute::LastSeen], ..contact };
     let known = |number, person| Known { number, person };
     let people = vec![known(bob(), blocked), known(carol(), one)];
-    documents.add("People", People { people });
+    documents.add("People", People { people: people.clone() });
+    let held = Export {
+        number: alice(),
+        registered_at: AT,
+        last_seen: Some(AT + 1000),
+        devices: vec![ExportedDevice {
+            device: Device {
+                id: device(),
+                name: "télé".to_owned(),
+                registered_at: AT,
+                connected: false,
+                current: true,
+                primary: true,
+                seen_at: None,
+            },
+            identity_key: "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".to_owned(),
+            push: Some("https://updates.push.services.mozilla.com/wpush/v2/gAAA".to_owned()),
+        }],
+        privacy: Privacy::default(),
+        people,
+        watchers: vec![bob()],
+        waiting: vec![Waiting { id: id(7), from: bob(), device: Some(device()) }],
+        uploads: vec!["0123456789abcdef0123456789abcdef".to_owned()],
+        usage: Usage::default(),
+    };
+    let nothing = Export {
+        last_seen: None,
+        devices: vec![],
+        people: vec![],
+        watchers: vec![],
+        waiting: vec![],
+        uploads: vec![],
+        ..held.clone()
+    };
+    documents.add("Export", nothing);
+    documents.add("Export", held);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! a code may be sent.
 
 use estafette_protocol::http::{
-    Device as DeviceInfo, People, Person, Privacy, PushSubscription, Usage,
+    Device as DeviceInfo, Export, People, Person, Privacy, PushSubscription, Usage,
 };
 use estafette_protocol::{DeviceId, ErrorCode, MediaId, Millis, PhoneNumber, limits};
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,16 @@ pub enum AccountRequest {
         target: DeviceId,
         /// What people call it from now on.
         name: String,
+    },
+    /// Tell all that is held.
+    Export {
+        /// The device in the token.
+        device: DeviceId,
+    },
+    /// Delete the account.
+    Delete {
+        /// The device in the token.
+        device: DeviceId,
     },
     /// List the devices.
     Devices {
@@ -177,6 +187,8 @@ pub enum AccountAnswer {
     Devices(Vec<DeviceInfo>),
     /// Today's work.
     Usage(Usage),
+    /// All that is held.
+    Export(Box<Export>),
     /// Who may see what.
     Privacy(Privacy),
     /// Of whom something is said.
@@ -244,6 +256,8 @@ impl<S: Sql> Mailbox<S> {
             }
             AccountRequest::Link { device, .. }
             | AccountRequest::Rename { device, .. }
+            | AccountRequest::Export { device }
+            | AccountRequest::Delete { device }
             | AccountRequest::Devices { device }
             | AccountRequest::Remove { device, .. }
             | AccountRequest::Renew { device }
@@ -266,6 +280,8 @@ impl<S: Sql> Mailbox<S> {
                 self.link(now, NewDevice { id, name, identity_key })?
             }
             AccountRequest::Rename { device, target, name } => self.rename(device, target, name)?,
+            AccountRequest::Export { device } => self.export(now, device)?,
+            AccountRequest::Delete { device } => self.delete(device),
             AccountRequest::Remove { device, target } => self.remove(now, device, target)?,
             AccountRequest::Renew { .. } => AccountAnswer::Granted,
             AccountRequest::Usage { .. } => {
@@ -275,9 +291,11 @@ impl<S: Sql> Mailbox<S> {
                 self.on_upload(now, media, bytes, open_until, work)?
             }
             AccountRequest::Media { work, .. } => self.on_media(now, work),
-            AccountRequest::Privacy { .. } => self.audiences(),
+            AccountRequest::Privacy { .. } => AccountAnswer::Privacy(self.audiences()),
             AccountRequest::SetPrivacy { privacy, .. } => self.set_audiences(now, privacy)?,
-            AccountRequest::People { .. } => self.people()?,
+            AccountRequest::People { .. } => {
+                AccountAnswer::People(People { people: self.people()? })
+            }
             AccountRequest::SetPerson { number, person, .. } => {
                 self.set_person(now, number, &person)?
             }
@@ -404,7 +422,7 @@ impl<S: Sql> Mailbox<S> {
             Some(code) if now < code.first_sent_at + DAY => {
                 self.want_alarm(code.first_sent_at + DAY);
             }
-            _ => self.effects.push(Effect::Forget),
+            _ => self.forget(),
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ mod on_device;
 mod on_peer;
 mod on_push;
 mod on_time;
+mod ownership;
 mod presence;
 mod privacy;
 
@@ -90,6 +91,8 @@ pub struct Mailbox<S> {
     /// to delete, may not have come to pass.
     resuming: bool,
     timer: Option<Millis>,
+    /// All that is stored is to be deleted when the step ends.
+    forgotten: bool,
     /// The alarm that is wanted, and the one that the shell has set.
     alarm: Option<Millis>,
     alarm_set: Option<Millis>,
@@ -120,6 +123,7 @@ impl<S: Sql> Mailbox<S> {
             last_push: 0,
             resuming: false,
             timer: None,
+            forgotten: false,
             alarm: wake.alarm,
             alarm_set: wake.alarm,
         };
@@ -315,7 +319,16 @@ impl<S: Sql> Mailbox<S> {
         }
         let mut effects = std::mem::take(&mut self.effects);
         self.outgoing.drain(&mut effects);
+        if std::mem::take(&mut self.forgotten) {
+            effects.push(Effect::Forget);
+        }
         Ok(effects)
+    }
+
+    /// Has all that is stored deleted at the end of the step, and the alarm with it.
+    pub(crate) fn forget(&mut self) {
+        self.forgotten = true;
+        (self.alarm, self.alarm_set) = (None, None);
     }
 
     pub(crate) fn timer_fired(&mut self) {

@@ -139,6 +139,8 @@ fn what_the_front_worker_asks_of_an_account() {
         AccountRequest::SetPrivacy { device, privacy: PRIVACY },
         AccountRequest::People { device },
         AccountRequest::SetPerson { device, number: number(BOB), person: person() },
+        AccountRequest::Export { device },
+        AccountRequest::Delete { device },
     ];
     let pinned = ACCOUNT_REQUESTS;
     compare(pinned, &requests.clone().map(|request| hex(&request.encode())));
@@ -167,6 +169,22 @@ fn what_an_account_answers() {
         budget: 5,
         ..http::Usage::default()
     };
+    let export = http::Export {
+        number: number(ALICE),
+        registered_at: NOON,
+        last_seen: Some(NOON),
+        devices: vec![http::ExportedDevice {
+            device: linked.clone(),
+            identity_key: "AA==".into(),
+            push: None,
+        }],
+        privacy: PRIVACY,
+        people: vec![],
+        watchers: vec![number(BOB)],
+        waiting: vec![http::Waiting { id: id(STREAM, 1), from: number(BOB), device: None }],
+        uploads: vec![],
+        usage,
+    };
     let media = http::Usage { media_writes: 6, media_reads: 7, uploaded_bytes: 8, ..usage };
     let answers = [
         AccountAnswer::CodeTaken { resend_after: 30_000, expires_at: NOON },
@@ -184,6 +202,7 @@ fn what_an_account_answers() {
         AccountAnswer::People(http::People {
             people: vec![http::Known { number: number(BOB), person: person() }],
         }),
+        AccountAnswer::Export(Box::new(export)),
     ];
     let pinned = ACCOUNT_ANSWERS;
     compare(pinned, &answers.clone().map(|answer| hex(&answer.encode())));
@@ -545,6 +564,8 @@ const ACCOUNT_REQUESTS: &[&str] = &[
     "a16b7365745f70726976616379a2666465766963654801020304050607086770726976616379a3696c6173745f7365656e68636f6e7461637473666f6e6c696e65666e6f626f64796a726561645f6d61726b736865766572796f6e65",
     "a16670656f706c65a166646576696365480102030405060708",
     "a16a7365745f706572736f6ea366646576696365480102030405060708666e756d6265721b00000007d2b7500266706572736f6ea367636f6e74616374f567626c6f636b6564f56665786365707482696c6173745f7365656e6a726561645f6d61726b73",
+    "a1666578706f7274a166646576696365480102030405060708",
+    "a16664656c657465a166646576696365480102030405060708",
 ];
 
 const ACCOUNT_ANSWERS: &[&str] = &[
@@ -561,6 +582,7 @@ const ACCOUNT_ANSWERS: &[&str] = &[
     "a1676465766963657381a7626964480102030405060708646e616d656570686f6e656d726567697374657265645f61741b000001a3185c500069636f6e6e6563746564f56763757272656e74f5677072696d617279f5677365656e5f61741b000001a3185c5000",
     "a16770726976616379a3696c6173745f7365656e68636f6e7461637473666f6e6c696e65666e6f626f64796a726561645f6d61726b736865766572796f6e65",
     "a16670656f706c65a16670656f706c6581a2666e756d6265721b00000007d2b7500266706572736f6ea367636f6e74616374f567626c6f636b6564f56665786365707482696c6173745f7365656e6a726561645f6d61726b73",
+    "a1666578706f7274aa666e756d6265721b00000007d2b750016d726567697374657265645f61741b000001a3185c5000696c6173745f7365656e1b000001a3185c5000676465766963657381a266646576696365a7626964480102030405060708646e616d656570686f6e656d726567697374657265645f61741b000001a3185c500069636f6e6e6563746564f56763757272656e74f5677072696d617279f5677365656e5f61741b000001a3185c50006c6964656e746974795f6b65796441413d3d6770726976616379a3696c6173745f7365656e68636f6e7461637473666f6e6c696e65666e6f626f64796a726561645f6d61726b736865766572796f6e656670656f706c6580687761746368657273811b00000007d2b750026777616974696e6781a262696450111213141516171800000000000000016466726f6d1b00000007d2b750026775706c6f61647380657573616765a5687265717565737473016c726f77735f7772697474656e026f736f636b65745f6d6573736167657303657370656e74046662756467657405",
 ];
 
 /// In CBOR, then in JSON: fresh, with something stored, closed by the server.

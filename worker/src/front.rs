@@ -160,6 +160,8 @@ impl Front {
             Route::RemoveDevice(target) => self.remove(target).await,
             Route::OfferLink => self.offer_link().await,
             Route::CollectLink(code) => self.collect_link(code).await,
+            Route::Export => self.export().await,
+            Route::DeleteAccount => self.delete_account().await,
             Route::Privacy => self.privacy().await,
             Route::SetPrivacy => self.set_privacy().await,
             Route::People => self.people().await,

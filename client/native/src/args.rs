@@ -106,6 +106,9 @@ pub(crate) enum Command {
     /// See, add, name and remove the account's devices
     #[command(subcommand)]
     Devices(Devices),
+    /// Have all that the server holds of you, or delete it
+    #[command(subcommand)]
+    Account(Account),
     /// See how the server, the connection and this device are
     Status,
     /// Print completions for a shell
@@ -378,6 +381,27 @@ pub(crate) enum Devices {
     Remove {
         /// Its id, as the list shows it
         id: DeviceId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Account {
+    /// Print as JSON all that the server holds on the account
+    #[command(
+        after_help = "The bodies of messages that wait are left out: they come when a device \
+                            connects. What this machine holds is not in it: see history."
+    )]
+    Export,
+    /// Delete the account from the server, for good
+    #[command(
+        after_help = "Your devices are signed out, what waits for them is gone, and who writes \
+                            to the number is told that nobody is registered there. Files that you \
+                            sent are deleted when their 30 days are over. Only the primary device can \
+                            do it. What this machine keeps stays until you delete it."
+    )]
+    Delete {
+        /// The account's number, to make sure; without it, it is asked for
+        number: Option<String>,
     },
 }
 

@@ -7,6 +7,7 @@ mod link;
 mod listen;
 mod mailbox;
 mod overview;
+mod ownership;
 mod privacy;
 mod progress;
 mod register;
@@ -37,6 +38,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Block { who } => privacy::block(&args, who, true, output).await,
         Command::Unblock { who } => privacy::block(&args, who, false, output).await,
         Command::Devices(command) => account::devices(&args, command, output).await,
+        Command::Account(command) => ownership::run(&args, command, output).await,
         Command::Status => overview::run(&args, output).await,
         Command::Completions { shell } => {
             let mut command = Args::command();

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64;
 use estafette_protocol::http::{
-    CodeRequest, CodeSent, DeviceName, Devices, Health, Link, LinkRequest, Linked, People, Person,
-    Privacy, RegisterRequest, Registered, Usage,
+    CodeRequest, CodeSent, DeviceName, Devices, Export, Health, Link, LinkRequest, Linked, People,
+    Person, Privacy, RegisterRequest, Registered, Usage,
 };
 use estafette_protocol::{DeviceId, Millis, PhoneNumber};
 use serde::de::DeserializeOwned;
@@ -26,7 +26,7 @@ const AT_ONCE: usize = 8;
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+const ANSWER_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// The status of a link that nobody approved yet.
 const ACCEPTED: u16 = 202;
@@ -263,6 +263,23 @@ impl Server {
     ) -> Result<(), Error> {
         let path = format!("/v1/people/%2B{}", number.digits());
         self.bytes(Method::PUT, path, Some(token), Some(person)).await.map(drop)
+    }
+
+    /// All that the server holds on the account, but for bodies.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn export(&self, token: &str) -> Result<Export, Error> {
+        self.call(Method::GET, "/v1/account".into(), Some(token), None::<()>).await
+    }
+
+    /// Deletes the account. Its primary device may.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn delete_account(&self, token: &str) -> Result<(), Error> {
+        let path = "/v1/account".into();
+        self.bytes(Method::DELETE, path, Some(token), None::<()>).await.map(drop)
     }
 
     /// What the account's work has cost today.

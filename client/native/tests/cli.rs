@@ -87,6 +87,8 @@ async fn help_is_as_it_was_agreed() {
         "block",
         "unblock",
         "devices",
+        "account",
+        "account delete",
         "status",
         "completions",
     ] {

@@ -94,9 +94,13 @@ impl<S: Sql> Mailbox<S> {
         Ok(())
     }
 
+    pub(crate) fn is_primary(&self, device: DeviceId) -> bool {
+        self.device(device).is_some_and(|device| device.slot == PRIMARY)
+    }
+
     /// Whether a device may act on another.
     fn may_act(&self, device: DeviceId, target: DeviceId) -> bool {
-        device == target || self.device(device).is_some_and(|device| device.slot == PRIMARY)
+        device == target || self.is_primary(device)
     }
 
     pub(crate) fn rename(

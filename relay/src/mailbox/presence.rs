@@ -233,6 +233,10 @@ impl<S: Sql> Mailbox<S> {
         Ok(self.presence.watchers.insert(watchers))
     }
 
+    pub(crate) fn watcher_numbers(&mut self) -> Result<Vec<PhoneNumber>, StorageError> {
+        Ok(self.watchers()?.keys().copied().collect())
+    }
+
     /// Whether any device says that its user is there.
     pub(crate) fn is_available(&self) -> bool {
         self.sessions.values().any(|session| session.available)

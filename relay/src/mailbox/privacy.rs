@@ -7,7 +7,7 @@
 //! - the blocked are answered as if nothing were wrong: what they send is taken and dropped, and they see
 //!   what they would see of somebody who hides everything.
 
-use estafette_protocol::http::{Attribute, Audience, Known, People, Person, Privacy as Audiences};
+use estafette_protocol::http::{Attribute, Audience, Known, Person, Privacy as Audiences};
 use estafette_protocol::{ErrorCode, Millis, PhoneNumber, limits};
 
 use litemap::LiteMap;
@@ -140,12 +140,12 @@ impl<S: Sql> Mailbox<S> {
         })
     }
 
-    pub(crate) fn audiences(&self) -> AccountAnswer {
-        AccountAnswer::Privacy(Audiences {
+    pub(crate) fn audiences(&self) -> Audiences {
+        Audiences {
             last_seen: self.privacy.audience(Attribute::LastSeen),
             online: self.privacy.audience(Attribute::Online),
             read_marks: self.privacy.audience(Attribute::ReadMarks),
-        })
+        }
     }
 
     pub(crate) fn set_audiences(
@@ -169,7 +169,7 @@ impl<S: Sql> Mailbox<S> {
         Ok(AccountAnswer::Granted)
     }
 
-    pub(crate) fn people(&self) -> Result<AccountAnswer, StorageError> {
+    pub(crate) fn people(&self) -> Result<Vec<Known>, StorageError> {
         let rows = self.sql.run("SELECT number, flags FROM person ORDER BY number", &[])?;
         let people = rows.into_iter().map(|row| {
             let mut columns = Columns::of(row);
@@ -177,7 +177,7 @@ impl<S: Sql> Mailbox<S> {
                 .or(Err(StorageError::Row("the number of a person")))?;
             Ok(Known { number, person: person(columns.integer()?) })
         });
-        Ok(AccountAnswer::People(People { people: people.collect::<Result<_, StorageError>>()? }))
+        people.collect()
     }
 
     pub(crate) fn set_person(

@@ -1,4 +1,5 @@
-//! `/v1/privacy` and `/v1/people`: who may see what of the account, and what it says of others.
+//! `/v1/account`, `/v1/privacy` and `/v1/people`: what is held on the account, who may see what of it, and
+//! what it says of others.
 
 use estafette_protocol::{ErrorCode, PhoneNumber};
 use estafette_relay::{AccountAnswer, AccountRequest};
@@ -10,6 +11,19 @@ use crate::problem::Failure;
 use crate::token::Identity;
 
 impl Front {
+    pub(super) async fn export(&self) -> Result<Response, Failure> {
+        let Identity { account, device } = self.authorise().await?;
+        match self.ask(account, &AccountRequest::Export { device }).await? {
+            AccountAnswer::Export(export) => json(200, &export),
+            _ => Err(ErrorCode::Internal.into()),
+        }
+    }
+
+    pub(super) async fn delete_account(&self) -> Result<Response, Failure> {
+        let Identity { account, device } = self.authorise().await?;
+        self.granted(account, &AccountRequest::Delete { device }).await
+    }
+
     pub(super) async fn privacy(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
         match self.ask(account, &AccountRequest::Privacy { device }).await? {

@@ -1,0 +1,81 @@
+//! The account is its owner's: all that is held on it can be had, and deleted.
+//!
+//! Invariant: after a deletion the object is as if nobody had ever registered: no row, no alarm, no
+//! socket, and nothing under way.
+
+use base64ct::{Base64, Encoding as _};
+use estafette_protocol::http::{Export, ExportedDevice, Waiting};
+use estafette_protocol::{DeviceId, ErrorCode, Millis};
+
+use super::{Copies, Mailbox, Presence, Privacy};
+use crate::account::AccountAnswer;
+use crate::effect::Refusal;
+use crate::queue::Queue;
+use crate::sql::{Columns, Sql, StorageError};
+use crate::stream::Streams;
+
+impl<S: Sql> Mailbox<S> {
+    /// All that is held, but for bodies.
+    pub(crate) fn export(
+        &mut self,
+        now: Millis,
+        current: DeviceId,
+    ) -> Result<AccountAnswer, StorageError> {
+        let row = self.sql.run("SELECT number, registered_at FROM account", &[])?.pop();
+        let (Some(number), Some(row)) = (self.account, row) else {
+            return Ok(Refusal::from(ErrorCode::DeviceRemoved).into());
+        };
+        let mut columns = Columns::of(row);
+        let (_, registered_at): (u64, Millis) = (columns.integer()?, columns.integer()?);
+        let mut devices = Vec::new();
+        for device in self.list(current) {
+            let push = self.device(device.id).and_then(|device| device.push.as_ref());
+            let push = push.map(|pusher| pusher.subscription.endpoint.clone());
+            let query = "SELECT identity_key FROM device WHERE device = ?";
+            let row = self.sql.run(query, &[device.id.to_bytes().to_vec().into()])?.pop();
+            let key = row.map_or(Ok(Vec::new()), |row| Columns::of(row).blob())?;
+            let identity_key = Base64::encode_string(&key);
+            devices.push(ExportedDevice { device, identity_key, push });
+        }
+        let mut uploads = Vec::new();
+        for row in self.sql.run("SELECT media FROM upload", &[])? {
+            let id = estafette_protocol::MediaId::from_bytes(Columns::of(row).array()?);
+            uploads.push(id.to_string());
+        }
+        let waiting = self.queue.entries().map(|entry| Waiting {
+            id: entry.id,
+            from: entry.from,
+            device: entry.device,
+        });
+        Ok(AccountAnswer::Export(Box::new(Export {
+            number,
+            registered_at,
+            last_seen: Some(self.presence.last_seen).filter(|&at| at > 0),
+            devices,
+            privacy: self.audiences(),
+            people: self.people()?,
+            waiting: waiting.collect(),
+            watchers: self.watcher_numbers()?,
+            uploads,
+            usage: self.ledger.usage(now, self.config.daily_budget),
+        })))
+    }
+
+    /// Deletes the account, if its primary device asks. Peers find nobody registered.
+    pub(crate) fn delete(&mut self, device: DeviceId) -> AccountAnswer {
+        if !self.is_primary(device) {
+            return Refusal::from(ErrorCode::NotPrimary).into();
+        }
+        for socket in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.dismiss(socket, ErrorCode::DeviceRemoved);
+        }
+        self.account = None;
+        self.devices.clear();
+        self.lanes = Default::default();
+        (self.queue, self.streams) = (Queue::default(), Streams::default());
+        (self.copies, self.presence) = (Copies::default(), Presence::default());
+        self.privacy = Privacy::default();
+        self.forget();
+        AccountAnswer::Granted
+    }
+}
