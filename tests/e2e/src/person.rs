@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use estafette::{
-    Account, Client, Config, Event, Handle, Message, MessageId, PhoneNumber, Status, Store,
+    Account, Client, Config, Event, Handle, Message, MessageId, Millis, PhoneNumber, Status, Store,
     StoreKey,
 };
 use tokio::sync::watch;
@@ -23,6 +23,8 @@ pub struct Seen {
     pub delivered: BTreeSet<MessageId>,
     /// Outgoing messages that were given up.
     pub failed: BTreeSet<MessageId>,
+    /// What was told of whether the peer of the open chat is there, and when they last were.
+    pub presence: Vec<(bool, Option<Millis>)>,
 }
 
 /// One person with one device.
@@ -108,6 +110,9 @@ async fn watch_over(mut client: Client, seen: Arc<Mutex<Seen>>, changed: watch::
                 }
             }
             Event::Failed { id, .. } => drop(seen.failed.insert(id)),
+            Event::Presence { available, last_seen, .. } => {
+                seen.presence.push((available, last_seen));
+            }
             _ => continue,
         }
         drop(seen);

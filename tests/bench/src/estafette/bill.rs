@@ -20,7 +20,7 @@ use super::client::Connection;
 use super::connections;
 use super::online::{self, Exchange};
 use super::server::Estafette;
-use super::{bill_media, bill_push};
+use super::{bill_media, bill_people, bill_push};
 use crate::measure::Measurement;
 use crate::texts::Texts;
 use crate::workload::Pace;
@@ -55,7 +55,7 @@ pub(super) struct Bill {
 }
 
 /// What each of something may cost, in the units of [`Bill`].
-type Limits = [f64; 3];
+pub(super) type Limits = [f64; 3];
 
 impl Bill {
     /// What some accounts were charged between two readings, without the second. None when an object
@@ -78,7 +78,7 @@ impl Bill {
     }
 
     /// Adds what each of `count` has cost, with what it may cost, and what a million make in dollars.
-    fn hold(self, measured: &mut Measurement, what: &str, count: u64, limits: Limits) {
+    pub(super) fn hold(self, measured: &mut Measurement, what: &str, count: u64, limits: Limits) {
         let mut dollars = 0.0;
         let figures = self.each(what, count).into_iter().zip(limits).zip(DOLLARS_A_MILLION);
         for (((name, value, unit), limit), price) in figures {
@@ -127,10 +127,13 @@ pub async fn run(texts: &Arc<Texts>) -> anyhow::Result<Vec<(&'static str, Measur
             ("bill-online-window-8", online(&server, window(8, true), WINDOW_8).await?),
             ("bill-online-alone", online(&server, alone, ALONE).await?),
             ("bill-away", away(&server).await?),
-            ("bill-silent", silent(&server).await?),
+            ("bill-silent", silent(&server, everybody(&server).await?).await?),
+            ("bill-chat-open", silent(&server, bill_people::chats(&server, PAIRS).await?).await?),
         ];
         paths.extend(bill_push::run(&server, &service).await?);
         paths.extend(bill_media::run(&server).await?);
+        // The last, because the devices stay linked, and what is sent waits for those that are away.
+        paths.push(("bill-linked", bill_people::linked(&server).await?));
         anyhow::Ok(paths)
     };
     let paths = paths.await;
@@ -168,12 +171,15 @@ async fn away(server: &Estafette) -> anyhow::Result<Measurement> {
     Ok(measured)
 }
 
+async fn everybody(server: &Estafette) -> anyhow::Result<Vec<Connection>> {
+    connections::online(server, 0..2 * PAIRS).await
+}
+
 /// Devices are connected and say nothing but that they are there. Half of them are looked at while
 /// their objects still have what they counted; the others after that, when an object that was let
 /// alone has gone.
-async fn silent(server: &Estafette) -> anyhow::Result<Measurement> {
+async fn silent(server: &Estafette, connections: Vec<Connection>) -> anyhow::Result<Measurement> {
     let (early, late) = (0..PAIRS, PAIRS..2 * PAIRS);
-    let connections = connections::online(server, 0..2 * PAIRS).await?;
     let before = server.usage(0..2 * PAIRS).await?;
     let (early_before, late_before) =
         before.split_at_checked(PAIRS as usize).context("a reading is missing")?;
@@ -211,7 +217,12 @@ async fn ping(connections: Vec<Connection>, during: Duration) -> anyhow::Result<
     futures_util::future::try_join_all(each).await
 }
 
-async fn counted(server: &Estafette, before: &[Usage], users: Range<u32>) -> anyhow::Result<Bill> {
+/// The bill of some users since a reading.
+pub(super) async fn counted(
+    server: &Estafette,
+    before: &[Usage],
+    users: Range<u32>,
+) -> anyhow::Result<Bill> {
     let after = server.usage(users).await?;
     ensure!(after.len() == before.len(), "a reading is missing");
     Bill::between(before, &after).context("an object was evicted before it told what it counted")

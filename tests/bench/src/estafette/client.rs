@@ -40,11 +40,15 @@ pub(super) struct Connection {
 impl Connection {
     /// Opens the socket. What waits for the user begins to arrive.
     pub(super) async fn open(reach: Reach, user: u32) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", reach.port)).await?;
+        Self::open_device(reach.port, user, &reach.account(user)?.token).await
+    }
+
+    async fn open_device(port: u16, user: u32, token: &str) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.set_nodelay(true)?;
-        let address = format!("ws://127.0.0.1:{}/v1/socket", reach.port);
+        let address = format!("ws://127.0.0.1:{port}/v1/socket");
         let mut request = address.into_client_request()?;
-        let bearer = format!("Bearer {}", reach.account(user)?.token).try_into()?;
+        let bearer = format!("Bearer {token}").try_into()?;
         request.headers_mut().insert(header::AUTHORIZATION, bearer);
         let protocol = Encoding::Cbor.subprotocol().try_into()?;
         request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
@@ -56,12 +60,20 @@ impl Connection {
 
     /// Opens the socket of a user for whom nothing waits.
     pub(super) async fn online(reach: Reach, user: u32) -> anyhow::Result<Self> {
-        let mut this = Self::open(reach, user).await?;
+        Self::open(reach, user).await?.drained().await
+    }
+
+    /// Opens the socket of another device of a user, for which nothing waits.
+    pub(super) async fn online_as(port: u16, user: u32, token: &str) -> anyhow::Result<Self> {
+        Self::open_device(port, user, token).await?.drained().await
+    }
+
+    async fn drained(mut self) -> anyhow::Result<Self> {
         loop {
-            for frame in this.read().await? {
+            for frame in self.read().await? {
                 match frame {
                     ServerFrame::Hello(hello) => ensure!(hello.waiting == 0, "{hello:?}"),
-                    ServerFrame::Drained(_) => return Ok(this),
+                    ServerFrame::Drained(_) => return Ok(self),
                     other => bail!("{other:?} came where nothing waits"),
                 }
             }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use data_encoding::BASE64;
-use estafette_protocol::http::{CodeRequest, PushSubscription, RegisterRequest, Registered, Usage};
+use estafette_protocol::http::{
+    CodeRequest, Link, LinkRequest, PushSubscription, RegisterRequest, Registered, Usage,
+};
 use estafette_testkit::SmsGateway;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -47,17 +49,24 @@ impl Api {
         let request = CodeRequest { number: number.clone() };
         let _: serde_json::Value = self.post("/v1/registration/code", &request)?;
         let code = gateway.code_for(&number)?;
-        // No one verifies it: any 32 bytes will do.
-        let identity_key = BASE64.encode(&[7; 32]);
-        let name = "bench".to_owned();
+        let (name, identity_key) = device();
         self.post("/v1/registration", &RegisterRequest { number, code, name, identity_key })
+    }
+
+    /// Makes another device of the account of this token.
+    pub(super) fn link(&self, token: &str) -> anyhow::Result<Registered> {
+        let Link { link, secret, .. } = self.post("/v1/links", &())?;
+        let (name, identity_key) = device();
+        let path = format!("/v1/links/{link}");
+        let request = self.agent.post(format!("{}/v1/devices", self.url));
+        let request = request.header("authorization", format!("Bearer {token}"));
+        request.send_json(LinkRequest { link, name, identity_key }).context("/v1/devices")?;
+        self.get(&path, &secret)
     }
 
     /// What the account of this token has been billed today, this request included.
     pub(super) fn usage(&self, token: &str) -> anyhow::Result<Usage> {
-        let request = self.agent.get(format!("{}/v1/usage", self.url));
-        let answer = request.header("authorization", format!("Bearer {token}")).call();
-        Ok(answer.context("/v1/usage")?.body_mut().read_json()?)
+        self.get("/v1/usage", token)
     }
 
     /// Pushes to the device of this token from now on.
@@ -71,10 +80,21 @@ impl Api {
         request.send_json(subscription).context("/v1/push").map(drop)
     }
 
+    fn get<T: DeserializeOwned>(&self, path: &str, token: &str) -> anyhow::Result<T> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        let answer = request.header("authorization", format!("Bearer {token}")).call();
+        Ok(answer.context(path.to_owned())?.body_mut().read_json()?)
+    }
+
     fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
         let answer = self.agent.post(format!("{}{path}", self.url)).send_json(body);
         Ok(answer.context(path.to_owned())?.body_mut().read_json()?)
     }
+}
+
+/// What a device says of itself: its name, and a key that no one verifies: any 32 bytes will do.
+fn device() -> (String, String) {
+    ("bench".to_owned(), BASE64.encode(&[7; 32]))
 }
 
 /// Does `one` for each item on some threads. Results are in the items' order.

@@ -14,6 +14,7 @@
 mod away;
 pub mod bill;
 mod bill_media;
+mod bill_people;
 mod bill_push;
 mod client;
 mod connections;

@@ -9,7 +9,7 @@ use estafette_protocol::PhoneNumber;
 use estafette_protocol::http::{PushSubscription, Usage};
 use estafette_testkit::{Options, Runtime, SmsGateway, random_secret};
 
-use super::client::Letters;
+use super::client::{Connection, Letters};
 use super::http::{Api, on_threads};
 use crate::media::{Host, Route};
 use crate::process::{Process, raise_file_limit};
@@ -124,6 +124,14 @@ impl Estafette {
         let (api, reach) = (self.api.clone(), self.reach());
         on_threads("usage", users.collect(), move |&user| api.usage(&reach.account(user)?.token))
             .await
+    }
+
+    /// Links another device of a user, and connects it.
+    pub(super) async fn link(&self, user: u32) -> anyhow::Result<Connection> {
+        let (api, reach) = (self.api.clone(), self.reach());
+        let link = move || api.link(&reach.account(user)?.token);
+        let linked = tokio::task::spawn_blocking(link).await??;
+        Connection::online_as(self.reach.port, user, &linked.token).await
     }
 
     /// Pushes to a user's device from now on.

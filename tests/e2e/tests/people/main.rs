@@ -1,0 +1,8 @@
+//! Several devices of one person, and what people see of each other.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod codes;
+mod linking;
+mod presence;
+mod privacy;
+mod silence;
