@@ -46,7 +46,7 @@ async fn an_open_chat_costs_nothing_while_nobody_says_anything() {
     loop {
         sleep(Duration::from_secs(1)).await;
         let now = both().await;
-        let question = |usage: &Usage| Usage { requests: usage.requests + 1, ..usage.clone() };
+        let question = |usage: &Usage| Usage { requests: usage.requests + 1, ..*usage };
         let settled = before.iter().zip(&now).all(|(a, b)| units(&question(a)) == units(b));
         before = now;
         if settled {
