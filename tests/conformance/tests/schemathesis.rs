@@ -24,7 +24,7 @@ async fn upload(stage: &Stage, account: &Account, length: usize, body: &str) -> 
     answer.header("location").unwrap().strip_prefix("/v1/uploads/").unwrap().to_owned()
 }
 
-/// Some 2,000 requests, the same in every run: right ones, wrong ones, and some that follow from answers.
+/// Some 2,000 requests from a fixed seed: right ones, wrong ones, and some that follow from answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_answers_as_its_document_says() {
     let pushes = PushService::start().unwrap();
