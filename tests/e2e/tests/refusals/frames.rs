@@ -224,8 +224,8 @@ async fn text_that_is_not_utf_8_reaches_nobody() {
 #[serde(untagged)]
 enum Odd {
     Known(ClientFrame),
-    Unknown { presence: u8 },
-    Two { ack: Ack, chat_state: u8 },
+    Unknown { call: u8 },
+    Two { ack: Ack, call: u8 },
     Later { ack: Newer },
 }
 
@@ -242,9 +242,9 @@ async fn an_unknown_frame_is_refused_alone_and_an_unknown_field_is_ignored() {
         let mut pair = Pair::new(&stage, encoding).await;
         let stream = Stream::new(pair.bob.number);
         let batch = [
-            Odd::Unknown { presence: 1 },
+            Odd::Unknown { call: 1 },
             Odd::Known(stream.message(1, "hello")),
-            Odd::Two { ack: Ack { ids: Vec::new() }, chat_state: 1 },
+            Odd::Two { ack: Ack { ids: Vec::new() }, call: 1 },
             Odd::Later { ack: Newer { ids: [], since: ["version", "9"] } },
             Odd::Known(ClientFrame::Ack(Ack { ids: Vec::new() })),
         ];

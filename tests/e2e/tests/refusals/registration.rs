@@ -118,8 +118,11 @@ async fn what_is_no_request_wakes_nothing() {
         ("PUT", REGISTER, "POST"),
         ("DELETE", "/v1/health", "GET, HEAD"),
         ("GET", "/v1/token", "POST"),
-        ("POST", "/v1/devices", "GET, HEAD"),
-        ("GET", "/v1/devices/00000000000000ff", "DELETE"),
+        ("PUT", "/v1/devices", "GET, HEAD, POST"),
+        ("GET", "/v1/devices/00000000000000ff", "DELETE, PATCH"),
+        ("GET", "/v1/links", "POST"),
+        ("DELETE", "/v1/privacy", "GET, HEAD, PUT"),
+        ("GET", "/v1/people/+33612345678", "PUT"),
         ("POST", "/v1/socket", "GET"),
         ("OPTIONS", "/v1/usage", "GET, HEAD"),
     ] {
