@@ -3,6 +3,7 @@
 
 mod codes;
 mod linking;
+mod ownership;
 mod presence;
 mod privacy;
 mod silence;

@@ -29,11 +29,15 @@ fn claims(account: PhoneNumber, device: DeviceId, expires_at: u64) -> String {
 }
 
 /// Every request that needs a token.
-fn requests() -> [Request; 5] {
+fn requests() -> [Request; 9] {
     [
         Request::new("GET", "/v1/devices"),
         Request::new("DELETE", "/v1/devices/0000000000000001"),
         Request::new("GET", "/v1/usage"),
+        Request::new("GET", "/v1/account"),
+        Request::new("DELETE", "/v1/account"),
+        Request::new("GET", "/v1/privacy"),
+        Request::new("GET", "/v1/people"),
         Request::new("POST", "/v1/token"),
         Request::upgrade("estafette.v1.json"),
     ]
