@@ -1,5 +1,6 @@
-//! What outlives a deploy, byte for byte. Nothing here may change; a new field may be added where a
-//! reader of the old bytes still finds all it needs, and then gets a line of its own.
+//! What outlives a deploy, byte for byte. Long, because the bytes are. Nothing here may change; a new
+//! field may be added where a reader of the old bytes still finds all it needs, and then gets a line of
+//! its own.
 //!
 //! What breaks otherwise:
 //! - **calls between objects**: while a deploy is under way, old and new code call each other; a call
