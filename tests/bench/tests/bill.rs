@@ -19,7 +19,7 @@ async fn no_path_costs_more_than_it_may() -> anyhow::Result<()> {
             }
         }
     }
-    assert_eq!(limited, 27, "a limit has gone");
+    assert_eq!(limited, 34, "a limit has gone");
     assert!(over.is_empty(), "over their limits: {over:#?}");
     Ok(())
 }

@@ -92,8 +92,7 @@ impl Three {
         sender.push(letters.next(number));
         sender.write().await?;
         take(recipient).await?;
-        take(sibling).await?;
-        hear(sibling, 1).await?;
+        follow(sibling).await?;
         hear(sender, 2).await?;
         letters.settle(1);
         Ok(())
@@ -111,6 +110,29 @@ async fn take(device: &mut Connection) -> anyhow::Result<()> {
         }
     }
     device.write().await
+}
+
+/// Takes the copy of a message, and hears that it was delivered: in one batch, if the news overtakes the
+/// answer.
+async fn follow(device: &mut Connection) -> anyhow::Result<()> {
+    let (mut copied, mut told) = (false, false);
+    while !(copied && told) {
+        for frame in device.read().await? {
+            match frame {
+                ServerFrame::Deliver(deliver) => {
+                    device.push(ClientFrame::Ack(Ack { ids: vec![deliver.id] }));
+                    device.write().await?;
+                    copied = true;
+                }
+                ServerFrame::Receipt(receipt) if receipt.mark == Mark::Delivered => {
+                    device.owe(receipt.id);
+                    told = true;
+                }
+                other => bail!("a sibling got {other:?}"),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Hears that it was delivered, and, where two frames are to come, that it was sent.
