@@ -170,9 +170,8 @@ pub enum AccountRequest {
     },
 }
 
-/// The answer to an [`AccountRequest`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// The answer to an [`AccountRequest`]; on its way it is an [`AccountReply`](crate::AccountReply).
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountAnswer {
     /// Send the code.
     CodeTaken {
@@ -204,7 +203,7 @@ pub enum AccountAnswer {
     },
 }
 
-cbor!(pub AccountRequest, AccountAnswer);
+cbor!(pub AccountRequest);
 
 /// 32 bytes as serde has an array, a list of numbers, but in a loop: what it derives is unrolled.
 mod array {

@@ -24,6 +24,7 @@ mod outgoing;
 mod peer;
 mod push;
 mod queue;
+mod reply;
 mod schema;
 mod session;
 pub mod sql;
@@ -37,6 +38,7 @@ pub use mailbox::Mailbox;
 pub use media::MediaWork;
 pub use peer::{PeerAnswer, PeerItem, PeerMessage, PeerRequest, Verdict};
 pub use push::{Push, PushId, PushOutcome};
+pub use reply::AccountReply;
 pub use sql::{Sql, StorageError, Value};
 pub use upload::{
     Begun, Finish, Fragment, Part, Piece, Standing, Step, Upload, UploadAnswer, UploadEffect,

@@ -10,9 +10,9 @@ mod push;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use estafette_protocol::http::{CodeSent, Devices, Health, Registered};
+use estafette_protocol::http::{CodeSent, Health, Registered};
 use estafette_protocol::{DeviceId, ErrorCode, Millis, PhoneNumber};
-use estafette_relay::{AccountAnswer, AccountRequest, Connect};
+use estafette_relay::{AccountReply, AccountRequest, Connect};
 use futures_util::StreamExt;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
@@ -119,8 +119,11 @@ pub(crate) fn answer(status: u16, headers: &[(&str, &str)]) -> ResponseBuilder {
 }
 
 fn json(status: u16, body: &impl Serialize) -> Result<Response, Failure> {
-    let text = serde_json::to_string(body).or(Err(ErrorCode::Internal))?;
-    Ok(answer(status, &[("content-type", "application/json")]).fixed(text.into_bytes()))
+    Ok(json_text(status, serde_json::to_vec(body).or(Err(ErrorCode::Internal))?))
+}
+
+fn json_text(status: u16, text: Vec<u8>) -> Response {
+    answer(status, &[("content-type", "application/json")]).fixed(text)
 }
 
 /// One request on its way.
@@ -194,7 +197,7 @@ impl Front {
         let code = draw_code()?;
         let hash = code.hash(&self.setup.code_key, number);
         let answer = self.ask(number, &AccountRequest::Code { hash }).await?;
-        let AccountAnswer::CodeTaken { resend_after, expires_at } = answer else {
+        let AccountReply::CodeTaken { resend_after, expires_at } = answer else {
             return Err(ErrorCode::Internal.into());
         };
         sms::send(gateway, number, &code).await.map_err(|error| {
@@ -225,10 +228,10 @@ impl Front {
     fn grant(
         &self,
         status: u16,
-        answer: AccountAnswer,
+        answer: AccountReply,
         identity: Identity,
     ) -> Result<Response, Failure> {
-        let AccountAnswer::Granted = answer else { return Err(ErrorCode::Internal.into()) };
+        let AccountReply::Granted = answer else { return Err(ErrorCode::Internal.into()) };
         let (token, expires_at) = self.setup.tokens.sign(identity, self.now);
         let Identity { account, device } = identity;
         json(status, &Registered { account, device, token, expires_at })
@@ -236,10 +239,7 @@ impl Front {
 
     async fn devices(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        match self.ask(account, &AccountRequest::Devices { device }).await? {
-            AccountAnswer::Devices(devices) => json(200, &Devices { devices }),
-            _ => Err(ErrorCode::Internal.into()),
-        }
+        self.told(account, &AccountRequest::Devices { device }).await
     }
 
     async fn remove(&self, target: DeviceId) -> Result<Response, Failure> {
@@ -249,10 +249,7 @@ impl Front {
 
     async fn usage(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        match self.ask(account, &AccountRequest::Usage { device }).await? {
-            AccountAnswer::Usage(usage) => json(200, &usage),
-            _ => Err(ErrorCode::Internal.into()),
-        }
+        self.told(account, &AccountRequest::Usage { device }).await
     }
 
     async fn socket(&self) -> Result<Response, Failure> {
@@ -326,10 +323,10 @@ impl Front {
         &self,
         account: PhoneNumber,
         request: &AccountRequest,
-    ) -> Result<AccountAnswer, Failure> {
+    ) -> Result<AccountReply, Failure> {
         let answer = answered(self.call(account, request).await)?;
-        match AccountAnswer::decode(&answer) {
-            Some(AccountAnswer::Refused { code, retry_after }) => {
+        match AccountReply::decode(&answer) {
+            Some(AccountReply::Refused { code, retry_after }) => {
                 Err(Failure { code, retry_after, allow: None })
             }
             Some(answer) => Ok(answer),
@@ -344,7 +341,19 @@ impl Front {
         request: &AccountRequest,
     ) -> Result<Response, Failure> {
         match self.ask(account, request).await? {
-            AccountAnswer::Granted => Ok(answer(204, &[]).empty()),
+            AccountReply::Granted => Ok(answer(204, &[]).empty()),
+            _ => Err(ErrorCode::Internal.into()),
+        }
+    }
+
+    /// Asks for data, which are passed on as they come.
+    async fn told(
+        &self,
+        account: PhoneNumber,
+        request: &AccountRequest,
+    ) -> Result<Response, Failure> {
+        match self.ask(account, request).await? {
+            AccountReply::Data(data) => Ok(json_text(200, data.0)),
             _ => Err(ErrorCode::Internal.into()),
         }
     }

@@ -5,7 +5,7 @@
 
 use estafette_protocol::http::{Link, LinkRequest, Linked};
 use estafette_protocol::{DeviceId, ErrorCode};
-use estafette_relay::{AccountAnswer, AccountRequest};
+use estafette_relay::{AccountReply, AccountRequest};
 use worker::Response;
 
 use super::{Front, answer, json};
@@ -63,7 +63,7 @@ impl Front {
         };
         let request = AccountRequest::Link { device, target, name, identity_key };
         match self.ask(account, &request).await? {
-            AccountAnswer::Granted => json(201, &Linked { device: target }),
+            AccountReply::Granted => json(201, &Linked { device: target }),
             _ => Err(ErrorCode::Internal.into()),
         }
     }

@@ -1,11 +1,11 @@
 //! `/v1/account`, `/v1/privacy` and `/v1/people`: what is held on the account, who may see what of it, and
 //! what it says of others.
 
-use estafette_protocol::{ErrorCode, PhoneNumber};
-use estafette_relay::{AccountAnswer, AccountRequest};
+use estafette_protocol::PhoneNumber;
+use estafette_relay::AccountRequest;
 use worker::Response;
 
-use super::{Front, json};
+use super::Front;
 use crate::input;
 use crate::problem::Failure;
 use crate::token::Identity;
@@ -13,10 +13,7 @@ use crate::token::Identity;
 impl Front {
     pub(super) async fn export(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        match self.ask(account, &AccountRequest::Export { device }).await? {
-            AccountAnswer::Export(export) => json(200, &export),
-            _ => Err(ErrorCode::Internal.into()),
-        }
+        self.told(account, &AccountRequest::Export { device }).await
     }
 
     pub(super) async fn delete_account(&self) -> Result<Response, Failure> {
@@ -26,10 +23,7 @@ impl Front {
 
     pub(super) async fn privacy(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        match self.ask(account, &AccountRequest::Privacy { device }).await? {
-            AccountAnswer::Privacy(privacy) => json(200, &privacy),
-            _ => Err(ErrorCode::Internal.into()),
-        }
+        self.told(account, &AccountRequest::Privacy { device }).await
     }
 
     pub(super) async fn set_privacy(&self) -> Result<Response, Failure> {
@@ -40,10 +34,7 @@ impl Front {
 
     pub(super) async fn people(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        match self.ask(account, &AccountRequest::People { device }).await? {
-            AccountAnswer::People(people) => json(200, &people),
-            _ => Err(ErrorCode::Internal.into()),
-        }
+        self.told(account, &AccountRequest::People { device }).await
     }
 
     pub(super) async fn set_person(&self, number: PhoneNumber) -> Result<Response, Failure> {

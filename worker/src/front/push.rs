@@ -2,7 +2,7 @@
 
 use estafette_protocol::ErrorCode;
 use estafette_protocol::http::Push;
-use estafette_relay::{AccountAnswer, AccountRequest};
+use estafette_relay::{AccountReply, AccountRequest};
 use worker::Response;
 
 use super::{Front, json};
@@ -16,7 +16,9 @@ impl Front {
         let Identity { account, device } = self.authorise().await?;
         let public_key = self.push()?.vapid.public_key.clone();
         match self.ask(account, &AccountRequest::Subscription { device }).await? {
-            AccountAnswer::Subscription(subscription) => {
+            AccountReply::Data(data) => {
+                let text = str::from_utf8(&data.0).or(Err(ErrorCode::Internal))?;
+                let subscription = serde_json::from_str(text).or(Err(ErrorCode::Internal))?;
                 json(200, &Push { public_key, subscription })
             }
             _ => Err(ErrorCode::Internal.into()),

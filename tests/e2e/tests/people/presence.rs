@@ -42,6 +42,24 @@ pub(crate) async fn two(stage: &Stage) -> ([Account; 2], [Wire; 2]) {
     ([alice, bob], wires)
 }
 
+/// Two programs with each other's chat open.
+pub(crate) async fn two_clients(stage: &Stage, stores: &TempDir) -> [Person; 2] {
+    let mut people = Vec::new();
+    for index in 0..2 {
+        let account = stage.register(number(index)).await.unwrap();
+        let mut person = Person::new(account, stores.path().join(format!("{index}.db")));
+        person.come().await.unwrap();
+        people.push(person);
+    }
+    let [alice, bob] = <[Person; 2]>::try_from(people).ok().unwrap();
+    for (person, peer) in [(&alice, &bob), (&bob, &alice)] {
+        let handle = person.handle().unwrap();
+        handle.set_available(true).await.unwrap();
+        handle.open_chat(Some(peer.number())).await.unwrap();
+    }
+    [alice, bob]
+}
+
 pub(crate) async fn usage(stage: &Stage, account: &Account) -> Usage {
     stage.server().usage(&account.token).await.unwrap()
 }
@@ -80,31 +98,20 @@ async fn whoever_watches_is_told_even_after_both_mailboxes_slept() {
 async fn real_clients_see_each_other_again_after_a_crash_of_the_server() {
     let stage = Stage::start(|options| options).unwrap();
     let stores = TempDir::new().unwrap();
-    let mut people = Vec::new();
-    for index in 0..2 {
-        let account = stage.register(number(index)).await.unwrap();
-        let mut person = Person::new(account, stores.path().join(format!("{index}.db")));
-        person.come().await.unwrap();
-        people.push(person);
-    }
-    let [alice, bob] = &mut people[..] else { unreachable!() };
-    for (person, peer) in [(&*alice, bob.number()), (&*bob, alice.number())] {
-        person.handle().unwrap().set_available(true).await.unwrap();
-        person.handle().unwrap().open_chat(Some(peer)).await.unwrap();
-    }
+    let [alice, mut bob] = two_clients(&stage, &stores).await;
     let is_there = |from: usize| {
         move |seen: &estafette_e2e::Seen| {
             seen.presence.iter().skip(from).any(|told| *told == (true, None))
         }
     };
-    for person in [&*alice, &*bob] {
+    for person in [&alice, &bob] {
         timeout(PATIENCE, person.until(is_there(0))).await.unwrap();
     }
 
-    let told = [&*alice, &*bob].map(|person| person.seen().presence.len());
+    let told = [&alice, &bob].map(|person| person.seen().presence.len());
     stage.runtime.kill().unwrap();
     stage.runtime.restart().unwrap();
-    for (person, told) in [&*alice, &*bob].into_iter().zip(told) {
+    for (person, told) in [&alice, &bob].into_iter().zip(told) {
         timeout(PATIENCE, person.until(is_there(told))).await.unwrap();
     }
 
