@@ -146,6 +146,11 @@ pub enum AccountRequest {
         /// All of it.
         person: Person,
     },
+    /// Which uploads are unfinished? They end with the account, so the primary device alone may ask.
+    Uploads {
+        /// The device in the token.
+        device: DeviceId,
+    },
     /// An unfinished upload is finished, or was given up.
     UploadEnded {
         /// Which file.
@@ -192,6 +197,8 @@ pub enum AccountAnswer {
     Privacy(Privacy),
     /// Of whom something is said.
     People(People),
+    /// Unfinished uploads.
+    Uploads(Vec<MediaId>),
     /// Where the device is pushed to, if it is.
     Subscription(Option<PushSubscription>),
     /// Refused; nothing has changed but the count of tries.
@@ -267,6 +274,7 @@ impl<S: Sql> Mailbox<S> {
             | AccountRequest::SetPrivacy { device, .. }
             | AccountRequest::People { device }
             | AccountRequest::SetPerson { device, .. }
+            | AccountRequest::Uploads { device }
             | AccountRequest::Subscription { device }
             | AccountRequest::Subscribe { device, .. }
             | AccountRequest::Unsubscribe { device }
@@ -298,6 +306,7 @@ impl<S: Sql> Mailbox<S> {
             AccountRequest::SetPerson { number, person, .. } => {
                 self.set_person(now, number, &person)?
             }
+            AccountRequest::Uploads { device } => self.uploads_of(device)?,
             AccountRequest::UploadEnded { media } => self.on_upload_ended(media)?,
             AccountRequest::Subscription { device } => self.subscription(device),
             AccountRequest::Subscribe { device, subscription } => {

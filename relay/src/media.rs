@@ -4,7 +4,7 @@
 //! An upload that takes more than one request has a row here until it ends; one that comes whole has
 //! none, because a cut leaves nothing of it.
 
-use estafette_protocol::{ErrorCode, MediaId, Millis};
+use estafette_protocol::{DeviceId, ErrorCode, MediaId, Millis};
 use serde::{Deserialize, Serialize};
 
 use crate::account::AccountAnswer;
@@ -74,6 +74,19 @@ impl<S: Sql> Mailbox<S> {
         }
         let full = ends.len() as u64 >= self.config.uploads_max;
         Ok(ends.first().filter(|_| full).map(|first| first - now))
+    }
+
+    /// The unfinished uploads, for the device that may delete the account.
+    pub(crate) fn uploads_of(&self, device: DeviceId) -> Result<AccountAnswer, StorageError> {
+        if !self.is_primary(device) {
+            return Ok(Refusal::from(ErrorCode::NotPrimary).into());
+        }
+        Ok(AccountAnswer::Uploads(self.uploads()?))
+    }
+
+    pub(crate) fn uploads(&self) -> Result<Vec<MediaId>, StorageError> {
+        let rows = self.sql.run("SELECT media FROM upload", &[])?.into_iter();
+        rows.map(|row| Ok(MediaId::from_bytes(Columns::of(row).array()?))).collect()
     }
 
     /// Work is to be done for a device's files.

@@ -55,6 +55,7 @@ impl From<AccountAnswer> for AccountReply {
             AccountAnswer::Export(export) => data(&export),
             AccountAnswer::Privacy(privacy) => data(&privacy),
             AccountAnswer::People(people) => data(&people),
+            AccountAnswer::Uploads(uploads) => data(&uploads),
             AccountAnswer::Subscription(subscription) => data(&subscription),
             AccountAnswer::Refused { code, retry_after } => Self::Refused { code, retry_after },
         }

@@ -5,7 +5,7 @@ mod support;
 
 use estafette_protocol::http::{Known, Person};
 use estafette_protocol::*;
-use estafette_relay::{AccountAnswer, AccountRequest, Refusal};
+use estafette_relay::{AccountAnswer, AccountRequest, MediaWork, Refusal};
 use support::*;
 
 fn device(id: u64) -> DeviceId {
@@ -54,6 +54,24 @@ fn an_export_holds_all_that_is_held() {
     assert_eq!(export.devices[0].identity_key, "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=");
     let stranger = world.account(ALICE, AccountRequest::Export { device: device(9) });
     assert_eq!(stranger, Refusal::from(ErrorCode::DeviceRemoved).into());
+}
+
+#[test]
+fn only_the_primary_device_is_told_which_uploads_would_end() {
+    let mut world = World::with(&[ALICE]);
+    world.link(ALICE, 2);
+    let begin = AccountRequest::Upload {
+        device: device(2),
+        media: MediaId(7),
+        bytes: 1,
+        open_until: Some(world.now + 1000),
+        work: MediaWork::default(),
+    };
+    assert_eq!(world.account(ALICE, begin), AccountAnswer::Granted);
+    let ask = |id| AccountRequest::Uploads { device: device(id) };
+    assert_eq!(world.account(ALICE, ask(2)), Refusal::from(ErrorCode::NotPrimary).into());
+    assert_eq!(world.account(ALICE, ask(9)), Refusal::from(ErrorCode::DeviceRemoved).into());
+    assert_eq!(world.account(ALICE, ask(1)), AccountAnswer::Uploads(vec![MediaId(7)]));
 }
 
 #[test]

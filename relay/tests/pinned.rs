@@ -142,6 +142,7 @@ fn what_the_front_worker_asks_of_an_account() {
         AccountRequest::SetPerson { device, number: number(BOB), person: person() },
         AccountRequest::Export { device },
         AccountRequest::Delete { device },
+        AccountRequest::Uploads { device },
     ];
     let pinned = ACCOUNT_REQUESTS;
     compare(pinned, &requests.clone().map(|request| hex(&request.encode())));
@@ -523,6 +524,7 @@ const ACCOUNT_REQUESTS: &[&str] = &[
     "a16a7365745f706572736f6ea366646576696365480102030405060708666e756d6265721b00000007d2b7500266706572736f6ea367636f6e74616374f567626c6f636b6564f56665786365707482696c6173745f7365656e6a726561645f6d61726b73",
     "a1666578706f7274a166646576696365480102030405060708",
     "a16664656c657465a166646576696365480102030405060708",
+    "a16775706c6f616473a166646576696365480102030405060708",
 ];
 
 const ACCOUNT_ANSWERS: &[&str] = &[

@@ -6,6 +6,7 @@ use core::str::FromStr;
 use estafette_protocol::{Millis, limits};
 use estafette_relay::Config;
 
+use crate::media::Places;
 use crate::push::PushSetup;
 use crate::push::hosts::Hosts;
 use crate::push::vapid::{Vapid, is_contact};
@@ -32,6 +33,8 @@ pub(crate) struct Setup {
     pub(crate) tokens: Keys,
     /// What one-time codes are hashed with.
     pub(crate) code_key: Vec<u8>,
+    /// Where files are.
+    pub(crate) places: Places,
     /// Where one-time codes go; without it nobody can register.
     pub(crate) gateway: Option<Gateway>,
     /// What pushes are sent with; without it none are.
@@ -104,12 +107,14 @@ impl Setup {
             secret.map(|secret| Gateway { url, secret }).ok_or(missing)
         });
         let life = |name, default| number(&variable, name, default, 1..=NUMBER_MAX / 256);
+        let code_key = needed("CODE_KEY")?;
         Ok(Self {
             limits: mailbox_limits(&variable)?,
             media_life: life("MEDIA_LIFE_MS", limits::MEDIA_LIFE)?,
             upload_life: life("UPLOAD_LIFE_MS", limits::UPLOAD_LIFE)?,
             tokens: Keys { current: needed("TOKEN_KEY")?, previous: secret("TOKEN_KEY_PREVIOUS")? },
-            code_key: needed("CODE_KEY")?,
+            places: Places::new(&code_key),
+            code_key,
             gateway: gateway.transpose()?,
             push: push(&variable)?,
         })

@@ -37,11 +37,6 @@ impl<S: Sql> Mailbox<S> {
             let identity_key = Base64::encode_string(&key);
             devices.push(ExportedDevice { device, identity_key, push });
         }
-        let mut uploads = Vec::new();
-        for row in self.sql.run("SELECT media FROM upload", &[])? {
-            let id = estafette_protocol::MediaId::from_bytes(Columns::of(row).array()?);
-            uploads.push(id.to_string());
-        }
         let waiting = self.queue.entries().map(|entry| Waiting {
             id: entry.id,
             from: entry.from,
@@ -56,7 +51,7 @@ impl<S: Sql> Mailbox<S> {
             people: self.people()?,
             waiting: waiting.collect(),
             watchers: self.watcher_numbers()?,
-            uploads,
+            uploads: self.uploads()?.iter().map(ToString::to_string).collect(),
             usage: self.ledger.usage(now, self.config.daily_budget),
         })))
     }

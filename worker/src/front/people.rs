@@ -17,7 +17,10 @@ impl Front {
     }
 
     pub(super) async fn delete_account(&self) -> Result<Response, Failure> {
-        let Identity { account, device } = self.authorise().await?;
+        let identity = self.authorise().await?;
+        // Files first: if this ends half way, their owner is still there to ask again.
+        self.delete_files(identity).await?;
+        let Identity { account, device } = identity;
         self.granted(account, &AccountRequest::Delete { device }).await
     }
 

@@ -11,7 +11,6 @@ use wasm_bindgen::JsValue;
 use worker::Response;
 use worker::js_sys::Date;
 
-use super::file_key;
 use super::headers::{self, Range};
 use super::store::{File, reads};
 use super::tus::store_failed;
@@ -52,7 +51,8 @@ impl Front {
             }
             None if !known && !only_head => self.send(account, media, None).await,
             range => {
-                let file = self.store.look(&file_key(media)).await.map_err(store_failed)?;
+                let file =
+                    self.store.look(&self.setup.places.file(media)).await.map_err(store_failed)?;
                 let file = self.in_time(file)?;
                 let headers = self.describe(&file, media);
                 let headers = borrowed(&headers);
@@ -76,7 +76,7 @@ impl Front {
         media: MediaId,
         stretch: Option<(u64, Option<u64>)>,
     ) -> Result<Response, Failure> {
-        let key = file_key(media);
+        let key = self.setup.places.file(media);
         let (offset, length) = stretch.unwrap_or_default();
         let file = self.store.fetch(&key, offset, length).await.map_err(store_failed)?;
         let Some(file) = file else {

@@ -10,16 +10,17 @@ use worker::js_sys::{Array, Uint8Array};
 use worker::worker_sys::DurableObjectState;
 use worker::{Env, State};
 
-use super::{file_key, fragment_key};
 use crate::js;
 use crate::log::{self, Event};
 use crate::object::Fault;
+use crate::setup::Setup;
 use crate::sql::Database;
 
 /// The object. The shim makes one for each Durable Object, and another after a trap.
 #[wasm_bindgen]
 pub struct UploadObject {
     state: State,
+    setup: Rc<Setup>,
     upload: Option<Upload<Database>>,
 }
 
@@ -28,8 +29,8 @@ impl UploadObject {
     /// Touches nothing yet.
     #[wasm_bindgen(constructor)]
     pub fn new(state: DurableObjectState, env: &Env) -> Result<UploadObject, JsValue> {
-        crate::front::setup(env).map_err(|_| Fault::Setup)?;
-        Ok(Self { state: state.into(), upload: None })
+        let setup = crate::front::setup(env).map_err(|_| Fault::Setup)?;
+        Ok(Self { state: state.into(), setup, upload: None })
     }
 
     /// The front Worker asks something. Gives the answer; when to set the alarm, if at all; and whether to
@@ -64,11 +65,10 @@ impl UploadObject {
         self.upload = None;
         for effect in effects {
             if let UploadEffect::Abandon { media, multipart, fragments } = effect {
-                let fragments: Array = fragments
-                    .into_iter()
-                    .map(|name| JsValue::from(fragment_key(media, name)))
-                    .collect();
-                return Ok(Array::of3(&file_key(media).into(), &multipart.into(), &fragments));
+                let places = &self.setup.places;
+                let names = places.fragments(media, &fragments);
+                let fragments: Array = names.into_iter().map(JsValue::from).collect();
+                return Ok(Array::of3(&places.file(media).into(), &multipart.into(), &fragments));
             }
         }
         Ok(Array::new())

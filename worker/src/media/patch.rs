@@ -10,8 +10,7 @@ use worker::js_sys::{Promise, Uint8Array};
 
 use super::headers::{self, Checksum};
 use super::store::{Body, Outcome, answered};
-use super::tus::{Opened, Progress, fragment_keys, store_failed};
-use super::{file_key, fragment_key};
+use super::tus::{Opened, Progress, store_failed};
 use crate::front::Front;
 use crate::problem::Failure;
 
@@ -51,22 +50,25 @@ impl Front {
         checksum: Option<Checksum>,
     ) -> Result<Progress, Failure> {
         let media = opened.name.media;
-        let (begun, metadata) =
-            match self.ask_upload(media, &UploadRequest::Begin { offset, bytes }).await? {
-                UploadAnswer::Begun { begun, metadata } => (begun, metadata),
-                UploadAnswer::Standing(standing) => {
-                    let progress = self.settle(opened, standing).await?;
-                    return stands(progress, offset, bytes);
-                }
-                UploadAnswer::TooLong => return Err(ErrorCode::TooLarge.into()),
-                UploadAnswer::Unknown => {
-                    let file = self.store.look(&file_key(media)).await.map_err(store_failed)?;
-                    file.ok_or(ErrorCode::Gone)?;
-                    let end = u64::from(opened.name.length);
-                    return stands(Progress { offset: end, expires_at: None }, offset, bytes);
-                }
-                _ => return Err(ErrorCode::Internal.into()),
-            };
+        let (begun, metadata) = match self
+            .ask_upload(media, &UploadRequest::Begin { offset, bytes })
+            .await?
+        {
+            UploadAnswer::Begun { begun, metadata } => (begun, metadata),
+            UploadAnswer::Standing(standing) => {
+                let progress = self.settle(opened, standing).await?;
+                return stands(progress, offset, bytes);
+            }
+            UploadAnswer::TooLong => return Err(ErrorCode::TooLarge.into()),
+            UploadAnswer::Unknown => {
+                let file =
+                    self.store.look(&self.setup.places.file(media)).await.map_err(store_failed)?;
+                file.ok_or(ErrorCode::Gone)?;
+                let end = u64::from(opened.name.length);
+                return stands(Progress { offset: end, expires_at: None }, offset, bytes);
+            }
+            _ => return Err(ErrorCode::Internal.into()),
+        };
         if bytes > 0 {
             let work = begun.work;
             let request = AccountRequest::Media { device: opened.identity.device, work };
@@ -140,13 +142,14 @@ impl Patch<'_> {
     /// Puts the next stretch into R2.
     async fn pour(&self, step: Step, before: &[Fragment], rescue: u64) -> Result<Outcome, Failure> {
         let media = self.opened.name.media;
-        let (key, body) = (file_key(media), &self.body);
+        let (places, body) = (&self.front.setup.places, &self.body);
+        let key = places.file(media);
         let offset = before.iter().map(|fragment| fragment.bytes).sum::<u64>() as f64;
         let names: Vec<_> = before.iter().map(|fragment| fragment.name).collect();
-        let before = fragment_keys(media, &names);
+        let before = places.fragments(media, &names);
         // What was checked in part is not kept, and neither is what is kept already.
-        let kept = (!self.checked).then(|| fragment_key(media, rescue));
-        let own = fragment_key(media, rescue);
+        let own = places.fragment(media, rescue);
+        let kept = (!self.checked).then(|| own.clone());
         let promise: Promise = match step {
             Step::Part { number, bytes } => {
                 let multipart = self.begun.multipart.as_deref().ok_or(ErrorCode::Internal)?;
@@ -169,7 +172,7 @@ impl Patch<'_> {
         let request = UploadRequest::Commit { offset: self.offset, pieces };
         match self.front.ask_upload(media, &request).await? {
             UploadAnswer::Committed(standing) => {
-                let garbage = fragment_keys(media, &standing.garbage);
+                let garbage = self.front.setup.places.fragments(media, &standing.garbage);
                 self.front.store.delete(garbage).await;
                 self.offset = standing.offset;
                 Ok(standing)

@@ -12,7 +12,6 @@ use worker::wasm_bindgen_futures::JsFuture;
 use super::headers::{self, ALGORITHMS, Checksum, EXTENSIONS, OFFSET_STREAM, VERSION};
 use super::name::UploadName;
 use super::store::{BAD_DIGEST, StoreError, Uploads};
-use super::{file_key, fragment_key};
 use crate::front::{Front, RETRY, answer, answered, problem};
 use crate::problem::Failure;
 use crate::route::path;
@@ -125,7 +124,8 @@ impl Front {
         if bytes > 0 {
             self.check_type()?;
         }
-        let media = MediaId(random()? | random()? << 64);
+        let random = getrandom::u64().or(Err(ErrorCode::Internal))?;
+        let media = self.setup.places.media(identity.account, random);
         let name = UploadName { media, length: length as u32, begun_at: self.now };
         let opened = Opened { identity, name };
         let place = format!("{UPLOADS}/{}", name.write(&self.setup.tokens, identity.account));
@@ -149,7 +149,8 @@ impl Front {
         self.charge_upload(identity, name, None, work).await?;
         let body = self.request.inner().body();
         let checksum = checksum.map(|checksum| (checksum.algorithm.of_store(), checksum.hex()));
-        let stored = self.store.store(&file_key(name.media), body, metadata, checksum).await;
+        let stored =
+            self.store.store(&self.setup.places.file(name.media), body, metadata, checksum).await;
         stored.map_err(|error| match error.number {
             BAD_DIGEST => ErrorCode::ChecksumMismatch.into(),
             _ => store_failed(error),
@@ -170,7 +171,7 @@ impl Front {
         let expires_at = self.now + self.setup.upload_life;
         let work = work_of_beginning(length);
         self.charge_upload(identity, name, Some(expires_at), work).await?;
-        let key = file_key(name.media);
+        let key = self.setup.places.file(name.media);
         let multipart = if in_parts {
             let begun = super::store::answered("create", self.store.begin(&key, metadata.clone()));
             match begun.await {
@@ -212,7 +213,7 @@ impl Front {
     async fn look(&self, opened: Opened) -> Result<Response, Failure> {
         self.count_read(opened.identity).await?;
         let length = u64::from(opened.name.length);
-        let key = file_key(opened.name.media);
+        let key = self.setup.places.file(opened.name.media);
         let file = self.store.look(&key).await.map_err(store_failed)?;
         let (progress, metadata) = match file {
             Some(file) => (Progress { offset: length, expires_at: None }, file.metadata()),
@@ -231,15 +232,15 @@ impl Front {
     }
 
     /// Ends an upload, or deletes the file that came of it.
-    async fn end_upload(&self, opened: Opened) -> Result<Response, Failure> {
+    pub(super) async fn end_upload(&self, opened: Opened) -> Result<Response, Failure> {
         let media = opened.name.media;
-        let key = file_key(media);
+        let key = self.setup.places.file(media);
         match self.ask_upload(media, &UploadRequest::Terminate).await? {
             UploadAnswer::Ended { multipart, garbage } => {
                 if let Some(multipart) = multipart {
                     self.store.give_up(&key, &multipart).await;
                 }
-                let mut keys = fragment_keys(media, &garbage);
+                let mut keys = self.setup.places.fragments(media, &garbage);
                 // R2 may have put it together, and nobody have heard of it.
                 keys.push(key);
                 self.store.delete(keys).await;
@@ -266,7 +267,7 @@ impl Front {
             let expires_at = (offset < standing.length).then_some(expires_at);
             return Ok(Progress { offset, expires_at });
         };
-        let key = file_key(media);
+        let key = self.setup.places.file(media);
         let (numbers, etags) = parts.into_iter().map(|part| (part.number, part.etag)).unzip();
         if let Err(error) = self.store.join(&key, &multipart, numbers, etags).await {
             // It may have done so before, and the process have ended.
@@ -324,14 +325,6 @@ impl Front {
         let right = self.header("content-type").as_deref() == Some(OFFSET_STREAM);
         if right { Ok(()) } else { Err(ErrorCode::UnsupportedMediaType) }
     }
-}
-
-pub(super) fn fragment_keys(media: MediaId, names: &[u64]) -> Vec<String> {
-    names.iter().map(|&name| fragment_key(media, name)).collect()
-}
-
-fn random() -> Result<u128, ErrorCode> {
-    getrandom::u64().map(u128::from).or(Err(ErrorCode::Internal))
 }
 
 fn discovery() -> Response {

@@ -4,6 +4,7 @@
 
 mod download;
 mod memory;
+mod ownership;
 mod pieces;
 mod quotas;
 mod refusals;
