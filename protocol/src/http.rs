@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeviceId, ErrorCode, MessageId, Millis, PhoneNumber};
+use crate::{DeviceId, ErrorCode, MessageId, Millis, PhoneNumber, limits};
 
 /// `POST /v1/registration/code`: sends a one-time code to a number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,11 +144,13 @@ pub enum Attribute {
     Online,
     /// Which messages were read. Likewise.
     ReadMarks,
+    /// Name, about and picture. Who hides it sees others' all the same.
+    Profile,
 }
 
 impl Attribute {
     /// Every attribute.
-    pub const ALL: [Self; 3] = [Self::LastSeen, Self::Online, Self::ReadMarks];
+    pub const ALL: [Self; 4] = [Self::LastSeen, Self::Online, Self::ReadMarks, Self::Profile];
 }
 
 /// `GET` and `PUT /v1/privacy`: who may see what of the account.
@@ -163,6 +165,71 @@ pub struct Privacy {
     /// Who sees which messages were read.
     #[serde(default)]
     pub read_marks: Audience,
+    /// Who sees the profile. Left out where it is everyone.
+    #[serde(default, skip_serializing_if = "Audience::is_everyone")]
+    pub profile: Audience,
+}
+
+impl Audience {
+    fn is_everyone(&self) -> bool {
+        *self == Self::Everyone
+    }
+}
+
+/// What an account says of its user: `GET` and `PUT /v1/profile` its own, `GET /v1/profiles/{number}`
+/// somebody's. The default, which has the version 0, is none.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Profile {
+    /// Grows by one with each change. The server counts: what is put is not looked at.
+    #[serde(default)]
+    pub version: u64,
+    /// What the user is called, at most [`limits::PROFILE_NAME_BYTES_MAX`] bytes on one line.
+    #[serde(default)]
+    pub name: String,
+    /// What the user says of themselves, at most [`limits::PROFILE_ABOUT_BYTES_MAX`] bytes.
+    #[serde(default)]
+    pub about: String,
+    /// What opens the picture, opaque to the server, at most [`limits::PROFILE_PICTURE_BYTES_MAX`] bytes.
+    /// Absent where there is no picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<String>,
+}
+
+impl Profile {
+    /// Whether each text keeps to its limit and has no characters that it may not have.
+    ///
+    /// # Errors
+    /// [`ErrorCode::TooLarge`] and [`ErrorCode::Malformed`].
+    pub fn check(&self) -> Result<(), ErrorCode> {
+        let picture = self.picture.as_ref().map_or(0, String::len);
+        if self.name.len() > limits::PROFILE_NAME_BYTES_MAX
+            || self.about.len() > limits::PROFILE_ABOUT_BYTES_MAX
+            || picture > limits::PROFILE_PICTURE_BYTES_MAX
+        {
+            return Err(ErrorCode::TooLarge);
+        }
+        let line_only = |control: char| control.is_control() && control != '\n';
+        if self.name.contains(char::is_control) || self.about.contains(line_only) {
+            return Err(ErrorCode::Malformed);
+        }
+        Ok(())
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.name.is_empty() && self.about.is_empty() && self.picture.is_none()
+    }
+
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Shows no words and no key.
+impl core::fmt::Debug for Profile {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Profile").field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 /// What an account says of another to its mailbox. `PUT /v1/people/{number}` sets it.
@@ -220,6 +287,12 @@ pub struct Export {
     pub uploads: Vec<String>,
     /// What today's work has cost.
     pub usage: Usage,
+    /// What it says of its user. Left out where that is nothing.
+    #[serde(default, skip_serializing_if = "Profile::is_none")]
+    pub profile: Profile,
+    /// The length of its picture, in bytes. Left out where there is none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub picture_bytes: u64,
 }
 
 /// A device, in [`Export`].

@@ -38,6 +38,14 @@ pub const WATCHED_MAX: usize = 8;
 pub const WATCHERS_MAX: usize = 256;
 /// Accounts of which one says something: that they are contacts, or blocked.
 pub const PEOPLE_MAX: usize = 5000;
+/// The longest name in a profile, in bytes of UTF-8.
+pub const PROFILE_NAME_BYTES_MAX: usize = 100;
+/// The longest text about the user in a profile, in bytes of UTF-8.
+pub const PROFILE_ABOUT_BYTES_MAX: usize = 512;
+/// The longest text that opens the picture of a profile, in bytes of UTF-8. Our clients need 160.
+pub const PROFILE_PICTURE_BYTES_MAX: usize = 512;
+/// Bytes of a profile's picture as it is put: 1 MiB in 16 sealed chunks of 64 KiB, each 16 bytes longer.
+pub const PICTURE_BYTES_MAX: u64 = 1024 * 1024 + 16 * 16;
 /// How long what somebody does in a chat is shown, unless it is said again: 5 seconds.
 pub const CHAT_STATE_LIFE: Millis = 5 * 1000;
 /// The longest name of a device, in bytes of UTF-8.

@@ -136,6 +136,10 @@ fn the_limits_are_those_in_force() {
         format!("| accounts that a device watches | {} |", limits::WATCHED_MAX),
         format!("| accounts that watch an account | {} |", limits::WATCHERS_MAX),
         format!("| accounts of which an account says something | {} |", limits::PEOPLE_MAX),
+        format!("| name in a profile | {} bytes |", limits::PROFILE_NAME_BYTES_MAX),
+        format!("| text about the user in a profile | {} bytes |", limits::PROFILE_ABOUT_BYTES_MAX),
+        format!("| what opens a picture | {} bytes |", limits::PROFILE_PICTURE_BYTES_MAX),
+        format!("| picture of a profile | {} bytes |", limits::PICTURE_BYTES_MAX),
         format!("| life of a `chat_state` | {} s |", limits::CHAT_STATE_LIFE / 1000),
         "| `presence` and `chat_state` of a device | 30 at once, then 2 a second |".to_owned(),
         format!(

@@ -17,7 +17,7 @@ use data_encoding::HEXLOWER;
 use estafette_protocol::http::{
     Attribute, Audience, CodeRequest, CodeSent, Device, DeviceName, Devices, Export,
     ExportedDevice, Health, Known, Link, LinkRequest, Linked, People, Person, Privacy, Problem,
-    Push, PushKeys, PushSubscription, RegisterRequest, Registered, Usage, Waiting,
+    Profile, Push, PushKeys, PushSubscription, RegisterRequest, Registered, Usage, Waiting,
 };
 use estafette_protocol::limits::{LINK_LIFE, MESSAGE_NUMBER_MAX};
 use estafette_protocol::{
@@ -287,17 +287,17 @@ fn linking(documents: &mut Documents) {
 /// What an account says of who may see what, and of others.
 fn people(documents: &mut Documents) {
     documents.add("Privacy", Privacy::default());
-    let privacy = Privacy {
-        last_seen: Audience::Nobody,
-        online: Audience::Contacts,
-        read_marks: Audience::Everyone,
-    };
+    let privacy =
+        Privacy { last_seen: Audience::Nobody, online: Audience::Contacts, ..Privacy::default() };
     documents.add("Privacy", privacy);
+    documents.add("Privacy", Privacy { profile: Audience::Contacts, ..Privacy::default() });
     let [nothing, contact, blocked] = [(false, false), (true, false), (false, true)]
         .map(|(contact, blocked)| Person { contact, blocked, except: vec![] });
     assert_eq!(nothing, Person::default(), "who says this is forgotten");
-    let excepted = Person { except: Attribute::ALL.to_vec(), ..contact.clone() };
-    for person in [&nothing, &contact, &blocked, &excepted] {
+    let [last_seen, online, read_marks, profile] = Attribute::ALL;
+    let excepted = Person { except: vec![last_seen, online, read_marks], ..contact.clone() };
+    let hidden = Person { except: vec![profile], ..nothing.clone() };
+    for person in [&nothing, &contact, &blocked, &excepted, &hidden] {
         documents.add("Person", person.clone());
     }
     documents.add("People", People { people: vec![] });
@@ -328,6 +328,8 @@ fn people(documents: &mut Documents) {
         waiting: vec![Waiting { id: id(7), from: bob(), device: Some(device()) }],
         uploads: vec!["0123456789abcdef0123456789abcdef".to_owned()],
         usage: Usage::default(),
+        profile: Profile::default(),
+        picture_bytes: 0,
     };
     let nothing = Export {
         last_seen: None,
@@ -338,8 +340,26 @@ fn people(documents: &mut Documents) {
         uploads: vec![],
         ..held.clone()
     };
-    documents.add("Export", nothing);
+    documents.add("Export", nothing.clone());
     documents.add("Export", held);
+    let profile = profiles(documents);
+    documents.add("Export", Export { profile, picture_bytes: 1_048_832, ..nothing });
+}
+
+/// What an account says of its user, which is returned.
+fn profiles(documents: &mut Documents) -> Profile {
+    documents.add("Profile", Profile::default());
+    let profile = Profile {
+        version: 12,
+        name: "Zoé".to_owned(),
+        about: "In the hills\nuntil May".to_owned(),
+        picture: None,
+    };
+    documents.add("Profile", profile.clone());
+    assert_eq!(format!("{profile:?}"), "Profile { version: 12, .. }", "no words reach a log");
+    let profile = Profile { picture: Some("o2NrZXk".to_owned()), ..profile };
+    documents.add("Profile", profile.clone());
+    profile
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! a code may be sent.
 
 use estafette_protocol::http::{
-    Device as DeviceInfo, Export, People, Person, Privacy, PushSubscription, Usage,
+    Device as DeviceInfo, Export, People, Person, Privacy, Profile, PushSubscription, Usage,
 };
 use estafette_protocol::{DeviceId, ErrorCode, MediaId, Millis, PhoneNumber, limits};
 use serde::{Deserialize, Serialize};
@@ -151,6 +151,40 @@ pub enum AccountRequest {
         /// The device in the token.
         device: DeviceId,
     },
+    /// What does it say of its user?
+    Profile {
+        /// The device in the token.
+        device: DeviceId,
+    },
+    /// Say this of the user.
+    SetProfile {
+        /// The device in the token.
+        device: DeviceId,
+        /// All of it, but for the version. The front Worker has checked it.
+        profile: Profile,
+    },
+    /// There is a picture now, or no more.
+    SetPicture {
+        /// The device in the token.
+        device: DeviceId,
+        /// Its length; 0: there is none.
+        bytes: u64,
+    },
+    /// May this device ask for somebody's profile? If so, that is charged.
+    Visit {
+        /// The device in the token.
+        device: DeviceId,
+    },
+    /// What of the profile is shown to somebody? Their own mailbox was asked before.
+    ShownProfile {
+        /// The account in the token.
+        viewer: PhoneNumber,
+    },
+    /// Is there a picture that is shown to somebody? Likewise.
+    ShownPicture {
+        /// The account in the token.
+        viewer: PhoneNumber,
+    },
     /// An unfinished upload is finished, or was given up.
     UploadEnded {
         /// Which file.
@@ -199,6 +233,8 @@ pub enum AccountAnswer {
     People(People),
     /// Unfinished uploads.
     Uploads(Vec<MediaId>),
+    /// What is said of the user, as far as whoever asks may see it.
+    Profile(Profile),
     /// Where the device is pushed to, if it is.
     Subscription(Option<PushSubscription>),
     /// Refused; nothing has changed but the count of tries.
@@ -250,7 +286,7 @@ impl<S: Sql> Mailbox<S> {
         now: Millis,
         request: AccountRequest,
     ) -> Result<(AccountAnswer, Vec<Effect>), StorageError> {
-        self.ledger.request(now, true);
+        self.ledger.request(now, !is_visit(&request));
         self.lapse(now)?;
         let answer = match request {
             AccountRequest::Code { hash } => self.on_code(now, hash)?,
@@ -275,6 +311,10 @@ impl<S: Sql> Mailbox<S> {
             | AccountRequest::People { device }
             | AccountRequest::SetPerson { device, .. }
             | AccountRequest::Uploads { device }
+            | AccountRequest::Profile { device }
+            | AccountRequest::SetProfile { device, .. }
+            | AccountRequest::SetPicture { device, .. }
+            | AccountRequest::Visit { device }
             | AccountRequest::Subscription { device }
             | AccountRequest::Subscribe { device, .. }
             | AccountRequest::Unsubscribe { device }
@@ -307,6 +347,14 @@ impl<S: Sql> Mailbox<S> {
                 self.set_person(now, number, &person)?
             }
             AccountRequest::Uploads { device } => self.uploads_of(device)?,
+            AccountRequest::Profile { .. } => AccountAnswer::Profile(self.kept_profile()?.0),
+            AccountRequest::SetProfile { profile, .. } => self.set_profile(profile)?,
+            AccountRequest::SetPicture { bytes, .. } => self.set_picture(bytes)?,
+            AccountRequest::Visit { .. } => self.on_visit(now),
+            AccountRequest::ShownProfile { viewer } => {
+                AccountAnswer::Profile(self.shown_profile(viewer)?)
+            }
+            AccountRequest::ShownPicture { viewer } => self.shown_picture(viewer)?,
             AccountRequest::UploadEnded { media } => self.on_upload_ended(media)?,
             AccountRequest::Subscription { device } => self.subscription(device),
             AccountRequest::Subscribe { device, subscription } => {
@@ -434,6 +482,11 @@ impl<S: Sql> Mailbox<S> {
         }
         Ok(())
     }
+}
+
+/// Whether somebody else asks, who has paid for it.
+fn is_visit(request: &AccountRequest) -> bool {
+    matches!(request, AccountRequest::ShownProfile { .. } | AccountRequest::ShownPicture { .. })
 }
 
 /// When another code may be asked for, after `sent` of them.

@@ -16,6 +16,7 @@ mod on_time;
 mod ownership;
 mod presence;
 mod privacy;
+mod profile;
 
 use copies::Copies;
 pub(crate) use devices::NewDevice;

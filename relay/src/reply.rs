@@ -56,6 +56,7 @@ impl From<AccountAnswer> for AccountReply {
             AccountAnswer::Privacy(privacy) => data(&privacy),
             AccountAnswer::People(people) => data(&people),
             AccountAnswer::Uploads(uploads) => data(&uploads),
+            AccountAnswer::Profile(profile) => data(&profile),
             AccountAnswer::Subscription(subscription) => data(&subscription),
             AccountAnswer::Refused { code, retry_after } => Self::Refused { code, retry_after },
         }

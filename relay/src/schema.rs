@@ -102,6 +102,16 @@ const MIGRATIONS: &[&[&str]] = &[
         "CREATE TABLE person (number INTEGER PRIMARY KEY, flags INTEGER NOT NULL) STRICT",
         "CREATE TABLE watcher (number INTEGER PRIMARY KEY, shows INTEGER NOT NULL) STRICT",
     ],
+    // The profile: one row, where there is one. `picture` is empty where nothing opens a picture, and
+    // `picture_bytes` is 0 where there is none.
+    &["CREATE TABLE profile (
+        id INTEGER PRIMARY KEY,
+        version INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        about TEXT NOT NULL,
+        picture TEXT NOT NULL,
+        picture_bytes INTEGER NOT NULL
+    ) STRICT"],
     #[cfg(feature = "rehearsal")]
     &["ALTER TABLE device ADD COLUMN rehearsed INTEGER NOT NULL DEFAULT 0"],
 ];

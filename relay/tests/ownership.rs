@@ -3,7 +3,7 @@
 
 mod support;
 
-use estafette_protocol::http::{Known, Person};
+use estafette_protocol::http::{Known, Person, Profile};
 use estafette_protocol::*;
 use estafette_relay::{AccountAnswer, AccountRequest, MediaWork, Refusal};
 use support::*;
@@ -25,6 +25,13 @@ fn an_export_holds_all_that_is_held() {
         person: person.clone(),
     };
     assert_eq!(world.account(ALICE, set), AccountAnswer::Granted);
+    let profile = Profile { name: "Alice".into(), ..Profile::default() };
+    for said in [
+        AccountRequest::SetProfile { device: device(1), profile: profile.clone() },
+        AccountRequest::SetPicture { device: device(2), bytes: 7 },
+    ] {
+        assert_eq!(world.account(ALICE, said), AccountAnswer::Granted);
+    }
     let bob = world.connect(BOB, 1);
     let watch = Presence { available: true, watch: vec![number(ALICE)] };
     world.says(BOB, bob, &[ClientFrame::Presence(watch)]);
@@ -43,6 +50,8 @@ fn an_export_holds_all_that_is_held() {
     assert_eq!((export.number, export.last_seen), (number(ALICE), Some(gone_at)));
     assert_eq!(export.people, [Known { number: number(CAROL), person }]);
     assert_eq!(export.watchers, [number(BOB)]);
+    assert_eq!(export.profile, Profile { version: 2, ..profile });
+    assert_eq!(export.picture_bytes, 7);
     let waiting = &export.waiting[0];
     assert_eq!(
         (waiting.id, waiting.from, waiting.device),
@@ -82,6 +91,9 @@ fn a_deletion_leaves_nothing() {
     let bob = world.connect(BOB, 1);
     world.says(BOB, bob, &[send(ALICE, 1, 1, false)]);
     world.says(ALICE, first, &[send(BOB, 2, 1, false)]);
+    let profile = Profile { name: "Alice".into(), ..Profile::default() };
+    let say = AccountRequest::SetProfile { device: device(1), profile };
+    assert_eq!(world.account(ALICE, say), AccountAnswer::Granted);
     let delete = |id| AccountRequest::Delete { device: device(id) };
     let refused = world.account(ALICE, delete(2));
     assert_eq!(refused, Refusal::from(ErrorCode::NotPrimary).into());
@@ -100,6 +112,8 @@ fn a_deletion_leaves_nothing() {
     world.register(ALICE, 3);
     let third = world.connect(ALICE, 3);
     assert_eq!(world.receives(ALICE, third), []);
+    let none = AccountAnswer::Profile(Profile::default());
+    assert_eq!(world.account(ALICE, AccountRequest::Profile { device: device(3) }), none);
     world.says(BOB, bob, &[send(ALICE, 1, 3, false)]);
     assert_eq!(world.receives(ALICE, third), ids(1, [3]));
 }

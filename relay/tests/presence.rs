@@ -3,7 +3,7 @@
 
 mod support;
 
-use estafette_protocol::http::{Attribute, Audience, Known, People, Person, Privacy};
+use estafette_protocol::http::{Attribute, Audience, Known, People, Person, Privacy, Profile};
 use estafette_protocol::*;
 use estafette_relay::{AccountAnswer, AccountRequest, Refusal, SocketId};
 use support::*;
@@ -251,9 +251,10 @@ fn each_row_of_the_rules() {
             (Nobody, except(blocked(), attribute), false),
         ];
         for (owners, of_viewer, shown) in &rows {
-            // The viewer's own settings towards the owner: who hides does not see.
+            // The viewer's own settings towards the owner: who hides does not see, but for the profile.
             for (viewers, of_owner, shows) in &rows {
-                let expected = *shown && *shows;
+                let reciprocal = attribute != Attribute::Profile;
+                let expected = *shown && (*shows || !reciprocal);
                 let seen = sees(attribute, (*owners, of_viewer), (*viewers, of_owner));
                 assert_eq!(
                     seen, expected,
@@ -270,6 +271,7 @@ fn audiences(attribute: Attribute, audience: Audience) -> Privacy {
         last_seen: of(Attribute::LastSeen),
         online: of(Attribute::Online),
         read_marks: of(Attribute::ReadMarks),
+        profile: of(Attribute::Profile),
     }
 }
 
@@ -295,6 +297,7 @@ fn sees(
     set_person(&mut world, BOB, ALICE, of_alice.clone());
     world.hears(BOB, bob);
     match attribute {
+        Attribute::Profile => sees_profile(&mut world),
         Attribute::ReadMarks => {
             let read = receipt(BOB, id(7, 1), ids(1, [1]), Mark::Read);
             world.says(ALICE, alice, &[read]);
@@ -314,6 +317,28 @@ fn sees(
             }
         }
     }
+}
+
+/// Whether BOB sees ALICE's profile, and as well her picture.
+fn sees_profile(world: &mut World) -> bool {
+    let (device, viewer) = (DeviceId(1), number(BOB));
+    let profile = Profile { name: "Alice".into(), ..Profile::default() };
+    for said in [
+        AccountRequest::SetProfile { device, profile: profile.clone() },
+        AccountRequest::SetPicture { device, bytes: 7 },
+    ] {
+        assert_eq!(world.account(ALICE, said), AccountAnswer::Granted);
+    }
+    let shown = world.account(ALICE, AccountRequest::ShownProfile { viewer });
+    let picture = world.account(ALICE, AccountRequest::ShownPicture { viewer });
+    let whole = AccountAnswer::Profile(Profile { version: 2, ..profile });
+    if shown == whole {
+        assert_eq!(picture, AccountAnswer::Granted);
+        return true;
+    }
+    assert_eq!(shown, AccountAnswer::Profile(Profile::default()));
+    assert_eq!(picture, Refusal::from(ErrorCode::NotFound).into());
+    false
 }
 
 #[test]

@@ -143,8 +143,8 @@ export class Store {
 
 function described(object) {
   if (!object) return undefined;
-  const { size, uploaded, customMetadata } = object;
-  return { size, uploaded: uploaded.getTime(), metadata: customMetadata?.metadata };
+  const { size, uploaded, httpEtag: tag, customMetadata } = object;
+  return { size, uploaded: uploaded.getTime(), tag, metadata: customMetadata?.metadata };
 }
 
 class Body {

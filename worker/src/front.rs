@@ -5,6 +5,7 @@
 
 mod link;
 mod people;
+mod profile;
 mod push;
 
 use std::cell::OnceCell;
@@ -169,6 +170,12 @@ impl Front {
             Route::SetPrivacy => self.set_privacy().await,
             Route::People => self.people().await,
             Route::SetPerson(number) => self.set_person(number).await,
+            Route::Profile => self.profile().await,
+            Route::SetProfile => self.set_profile().await,
+            Route::ShownProfile(number) => self.shown_profile(number).await,
+            Route::PutPicture => self.put_picture().await,
+            Route::DropPicture => self.drop_picture().await,
+            Route::Picture(number) => self.picture(number).await,
             Route::Usage => self.usage().await,
             Route::Media(id) => self.download(id).await,
             Route::Subscription => self.subscription().await,
@@ -335,7 +342,7 @@ impl Front {
     }
 
     /// Asks for something that has no answer but that it is done.
-    async fn granted(
+    pub(crate) async fn granted(
         &self,
         account: PhoneNumber,
         request: &AccountRequest,

@@ -1,7 +1,7 @@
 //! What comes from outside: headers and JSON bodies, checked before anything is done with them.
 
 use base64ct::{Base64, Encoding as _};
-use estafette_protocol::http::{CodeRequest, DeviceName, RegisterRequest};
+use estafette_protocol::http::{CodeRequest, DeviceName, Profile, RegisterRequest};
 use estafette_protocol::{Encoding, ErrorCode, PhoneNumber, limits};
 use serde::Deserialize;
 
@@ -54,6 +54,13 @@ pub(crate) fn device_name(body: &[u8]) -> Result<String, ErrorCode> {
         return Err(ErrorCode::TooLarge);
     }
     Ok(name)
+}
+
+/// Reads the body of `PUT /v1/profile`.
+pub(crate) fn profile(body: &[u8]) -> Result<Profile, ErrorCode> {
+    let profile: Profile = json(body)?;
+    profile.check()?;
+    Ok(profile)
 }
 
 /// Reads a JSON body: an object. The derived code would take an array of its values as well. (As text, like
@@ -131,6 +138,36 @@ mod tests {
         }
         assert_eq!(code_request(br#"{"number":"+1"}"#).err(), Some(ErrorCode::InvalidNumber));
         assert!(code_request(br#"{"number":"+33612345678","more":1}"#).is_ok());
+    }
+
+    #[test]
+    fn the_texts_of_a_profile_have_limits() {
+        let read = |name: &str, about: &str| {
+            let said = Profile { name: name.into(), about: about.into(), ..Profile::default() };
+            profile(&serde_json::to_vec(&said).unwrap()).err()
+        };
+        let (malformed, large) = (Some(ErrorCode::Malformed), Some(ErrorCode::TooLarge));
+        for (name, about, expected) in [
+            ("", "", None),
+            ("Zoé", "one\ntwo", None),
+            (&*"n".repeat(100), &*"é".repeat(256), None),
+            (&"n".repeat(101), "", large),
+            (&"é".repeat(51), "", large),
+            ("", &"a".repeat(513), large),
+            ("one\ntwo", "", malformed),
+            ("\u{1b}[31m", "", malformed),
+            ("\u{85}", "", malformed),
+            ("", "tab\t", malformed),
+            ("", "\u{7f}", malformed),
+        ] {
+            assert_eq!(read(name, about), expected, "{name:?} {about:?}");
+        }
+        let picture = |length| {
+            let picture = Some("p".repeat(length));
+            profile(&serde_json::to_vec(&Profile { picture, ..Profile::default() }).unwrap()).err()
+        };
+        assert_eq!((picture(512), picture(513)), (None, large));
+        assert_eq!(profile(br#"{"version":7,"more":1}"#).map(|said| said.version), Ok(7));
     }
 
     #[test]

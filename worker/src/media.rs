@@ -3,6 +3,9 @@
 //! Invariant: no byte of a file passes through the module. Bodies are streams that `worker/js/media.js`
 //! hands on; the module says where each stretch goes, and what counts is decided in `estafette_relay`.
 //!
+//! The picture of a profile is no such file: it has one name for each account, and stays
+//! (`docs/decisions/0014-profiles-keep-one-picture.md`).
+//!
 //! A file that comes whole with the request that begins it is one operation of R2, and no upload object
 //! knows of it. See `docs/decisions/0008-one-call-for-a-small-file.md`.
 
@@ -12,6 +15,7 @@ mod name;
 mod object;
 mod patch;
 mod place;
+mod picture;
 mod store;
 mod sweep;
 mod tus;

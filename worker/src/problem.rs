@@ -90,7 +90,8 @@ fn sentence(code: ErrorCode) -> &'static str {
         ErrorCode::LengthRequired => "Say how long the body is: Content-Length.",
         ErrorCode::UnsupportedVersion => "This is tus 1.0.0: send Tus-Resumable: 1.0.0.",
         ErrorCode::UnsupportedMediaType => {
-            "The bytes of a file have the type application/offset+octet-stream."
+            "Bytes have the type application/offset+octet-stream in an upload, of a picture \
+             application/octet-stream."
         }
         ErrorCode::UnsatisfiableRange => "The file is shorter: see the header Content-Range.",
         ErrorCode::WrongOffset => "The upload stands elsewhere: ask with HEAD where.",

@@ -23,6 +23,12 @@ pub(crate) enum Route<'a> {
     SetPrivacy,
     People,
     SetPerson(PhoneNumber),
+    Profile,
+    SetProfile,
+    PutPicture,
+    DropPicture,
+    ShownProfile(PhoneNumber),
+    Picture(PhoneNumber),
     Usage,
     Media(MediaId),
     Subscription,
@@ -57,6 +63,10 @@ pub(crate) fn route<'a>(method: &str, url: &'a str) -> Result<Route<'a>, Unroute
         "/v1/privacy" if method == "PUT" => (Route::SetPrivacy, "PUT"),
         "/v1/privacy" => (Route::Privacy, "GET, HEAD, PUT"),
         "/v1/people" => (Route::People, READ),
+        "/v1/profile" if method == "PUT" => (Route::SetProfile, "PUT"),
+        "/v1/profile" => (Route::Profile, "GET, HEAD, PUT"),
+        "/v1/profile/picture" if method == "DELETE" => (Route::DropPicture, "DELETE"),
+        "/v1/profile/picture" => (Route::PutPicture, "DELETE, PUT"),
         "/v1/account" if method == "DELETE" => (Route::DeleteAccount, "DELETE"),
         "/v1/account" => (Route::Export, "GET, HEAD, DELETE"),
         "/v1/usage" => (Route::Usage, READ),
@@ -70,6 +80,7 @@ pub(crate) fn route<'a>(method: &str, url: &'a str) -> Result<Route<'a>, Unroute
             let number = path.strip_prefix("/v1/people/").and_then(number);
             (Route::SetPerson(number.ok_or(Unrouted::NotFound)?), "PUT")
         }
+        path if path.starts_with("/v1/profiles/") => (shown(path).ok_or(Unrouted::NotFound)?, READ),
         path if path.starts_with("/v1/links/") => {
             let code = path.strip_prefix("/v1/links/").filter(|code| is_link(code));
             (Route::CollectLink(code.ok_or(Unrouted::NotFound)?), READ)
@@ -86,6 +97,15 @@ pub(crate) fn route<'a>(method: &str, url: &'a str) -> Result<Route<'a>, Unroute
         Ok(route)
     } else {
         Err(Unrouted::MethodNotAllowed(allow))
+    }
+}
+
+/// Somebody's profile, or its picture.
+fn shown(path: &str) -> Option<Route<'static>> {
+    let path = path.strip_prefix("/v1/profiles/")?;
+    match path.strip_suffix("/picture") {
+        Some(path) => number(path).map(Route::Picture),
+        None => number(path).map(Route::ShownProfile),
     }
 }
 
@@ -157,6 +177,8 @@ mod tests {
             ("PUT", "/v1/people/+33612345678", Route::SetPerson(alice)),
             ("PUT", "/v1/people/%2B33612345678", Route::SetPerson(alice)),
             ("PUT", "/v1/people/%2b33612345678", Route::SetPerson(alice)),
+            ("GET", "/v1/profiles/+33612345678", Route::ShownProfile(alice)),
+            ("GET", "/v1/profiles/%2B33612345678/picture", Route::Picture(alice)),
             ("GET", "/v1/media/000000000000000000000000000000ff", Route::Media(MediaId(255))),
             ("GET", "/v1/socket", Route::Socket),
         ];
@@ -190,6 +212,12 @@ mod tests {
             ("GET", "/v1/privacy", Ok(Route::Privacy)),
             ("PUT", "/v1/privacy", Ok(Route::SetPrivacy)),
             ("POST", "/v1/privacy", Err(Unrouted::MethodNotAllowed("GET, HEAD, PUT"))),
+            ("GET", "/v1/profile", Ok(Route::Profile)),
+            ("PUT", "/v1/profile", Ok(Route::SetProfile)),
+            ("POST", "/v1/profile", Err(Unrouted::MethodNotAllowed("GET, HEAD, PUT"))),
+            ("PUT", "/v1/profile/picture", Ok(Route::PutPicture)),
+            ("DELETE", "/v1/profile/picture", Ok(Route::DropPicture)),
+            ("GET", "/v1/profile/picture", Err(Unrouted::MethodNotAllowed("DELETE, PUT"))),
             ("GET", device, Err(Unrouted::MethodNotAllowed("DELETE, PATCH"))),
         ] {
             assert_eq!(at(method, path), expected, "{method} {path}");
@@ -213,6 +241,12 @@ mod tests {
             "/v1/people/",
             "/v1/people/33612345678",
             "/v1/people/+33612345678/x",
+            "/v1/profiles/",
+            "/v1/profiles/33612345678",
+            "/v1/profiles/picture",
+            "/v1/profiles//picture",
+            "/v1/profiles/+33612345678/",
+            "/v1/profiles/+33612345678/picture/picture",
             "/v1/links/",
             "/v1/links/00000000000000ff",
             "/v1/links/00000000000000000000000000000000000000FF",

@@ -11,11 +11,13 @@
 
 mod fields;
 mod media;
+mod picture;
 
 use core::fmt;
 
 use self::fields::Fields;
 pub use self::media::{About, CAPTION_BYTES_MAX, Media, NAME_BYTES_MAX};
+pub use self::picture::Picture;
 
 /// What tells content from text: CBOR's tag 55799, which means nothing but "this is CBOR".
 const TAG: [u8; 3] = [0xd9, 0xd9, 0xf7];

@@ -24,7 +24,9 @@ use sqlite_wasm_rs as _;
 
 pub use client::{Client, ClientError, Identity, Pending};
 pub use config::Config;
-pub use content::{About, CAPTION_BYTES_MAX, Content, ContentError, Media, NAME_BYTES_MAX};
+pub use content::{
+    About, CAPTION_BYTES_MAX, Content, ContentError, Media, NAME_BYTES_MAX, Picture,
+};
 pub use effect::{Effect, Event, Input};
 pub use message::{Chat, Contact, Message, Status};
-pub use store::{Outgoing, OutgoingFile, Sharing, Store, StoreError, StoreKey};
+pub use store::{KnownProfile, Outgoing, OutgoingFile, Sharing, Store, StoreError, StoreKey};

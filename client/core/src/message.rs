@@ -107,6 +107,8 @@ pub struct Chat {
     pub peer: PhoneNumber,
     /// What the user calls them.
     pub name: Option<String>,
+    /// What they call themselves, as far as that was fetched: see [`crate::KnownProfile`].
+    pub profile_name: Option<String>,
     /// The last message.
     pub last: Message,
     /// Incoming messages that were not read.

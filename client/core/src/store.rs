@@ -12,6 +12,7 @@ mod error;
 mod messages;
 mod outbox;
 mod people;
+mod profiles;
 mod prune;
 mod receipts;
 mod schema;
@@ -30,6 +31,7 @@ pub(crate) use messages::{Heard, Kept};
 pub(crate) use outbox::Queued;
 pub(crate) use people::Setting;
 pub use people::Sharing;
+pub use profiles::KnownProfile;
 pub(crate) use receipts::Owed;
 pub use uploads::{Outgoing, OutgoingFile};
 

@@ -310,7 +310,7 @@ fn what_is_stored_keeps_its_meaning() {
             (3, {BOB}, 0, {phone}, -2, 5, 2, {START}, {START}, 0, 0, x'796573');
          INSERT INTO receipt (id, peer, stream, number, mark) VALUES
             (1, {BOB}, 77, 8, 1), (2, {BOB}, 77, 8, 2);
-         DROP TABLE upload; DROP TABLE blocked; DROP TABLE untold;
+         DROP TABLE upload; DROP TABLE blocked; DROP TABLE untold; DROP TABLE profile;
          PRAGMA user_version = 1;",
         device = TABLET.0,
         phone = PHONE.0,

@@ -40,7 +40,12 @@ more, it forgets them.";
 
 const PRIVACY: &str = "\
 Without a command, prints who sees what, who is an exception, and who is blocked. Who hides \
-something from somebody does not see it of them either.";
+something from somebody does not see it of them either; only of the profile they do.";
+
+const PROFILE: &str = "\
+Without a command, prints your own. `estafette privacy set profile` chooses who sees it: at first, \
+whoever knows your number. The server can read name and text; it keeps the picture as it was \
+encrypted here, and what opens it.";
 
 const PRIVACY_SET: &str = "\
 An exception means the opposite of the audience for one person: it is hidden from somebody who would \
@@ -88,6 +93,9 @@ pub(crate) enum Command {
     /// See and choose who sees when you are there and what you read
     #[command(after_help = PRIVACY)]
     Privacy(Privacy),
+    /// See and change what others see of you: name, picture, and what you say of yourself
+    #[command(after_help = PROFILE)]
+    Profile(UserProfile),
     /// Hear nothing more of somebody, and show them nothing
     #[command(
         after_help = "They are not told. What they send is taken and dropped, on every device \
@@ -285,6 +293,46 @@ pub(crate) enum Contacts {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct UserProfile {
+    #[command(subcommand)]
+    pub(crate) command: Option<ProfileCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProfileCommand {
+    /// Change what others see of you
+    #[command(after_help = "What is not named stays as it is; an empty text takes it away.\n\n\
+        Examples:\n  estafette profile set --name Alice --picture me.jpg\n  \
+        estafette profile set --about \"At sea until May\" --no-picture")]
+    Set(ProfileSet),
+    /// See what somebody says of themselves, as far as they show it
+    Show {
+        /// The number, or the name of a contact
+        who: String,
+        /// Save the picture as this file, which must not be there yet
+        #[arg(long, value_name = "PATH")]
+        picture: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+#[group(required = true, multiple = true)]
+pub(crate) struct ProfileSet {
+    /// What you are called, at most 100 bytes on one line
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// What you say of yourself, at most 512 bytes
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) about: Option<String>,
+    /// A picture of at most 1 MiB
+    #[arg(long, value_name = "PATH")]
+    pub(crate) picture: Option<PathBuf>,
+    /// Take the picture away
+    #[arg(long, conflicts_with = "picture")]
+    pub(crate) no_picture: bool,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Privacy {
     #[command(subcommand)]
     pub(crate) command: Option<PrivacyCommand>,
@@ -325,6 +373,8 @@ pub(crate) enum What {
     Online,
     /// Which messages you have read
     ReadMarks,
+    /// Your name, picture and what you say of yourself
+    Profile,
 }
 
 impl From<What> for Attribute {
@@ -333,6 +383,7 @@ impl From<What> for Attribute {
             What::LastSeen => Self::LastSeen,
             What::Online => Self::Online,
             What::ReadMarks => Self::ReadMarks,
+            What::Profile => Self::Profile,
         }
     }
 }
@@ -396,8 +447,8 @@ pub(crate) enum Account {
     #[command(
         after_help = "Your devices are signed out, what waits for them is gone, and who writes \
                             to the number is told that nobody is registered there. Files that you \
-                            sent are deleted when their 30 days are over. Only the primary device can \
-                            do it. What this machine keeps stays until you delete it."
+                            sent are deleted when their 30 days are over, your profile and its \
+                            picture at once. Only the primary device can do it. What this machine keeps stays until you delete it."
     )]
     Delete {
         /// The account's number, to make sure; without it, it is asked for

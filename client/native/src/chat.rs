@@ -47,6 +47,7 @@ pub(crate) async fn run(args: &Args, asked: &args::Chat, output: &Output) -> Res
     if store.is_blocked(peer)? {
         return Err(place::blocked(args, peer, &contacts));
     }
+    let names = place::names(&store)?;
     drop(store);
     if peer == profile.account().number {
         return Err(Failure::usage("this is your own number: chat with somebody else"));
@@ -54,9 +55,9 @@ pub(crate) async fn run(args: &Args, asked: &args::Chat, output: &Output) -> Res
     let mut client = estafette::connect(profile).await?;
     let people = io::stdin().is_terminal() && io::stdout().is_terminal() && !output.is_json();
     let done = if people {
-        on_terminal(&mut client, peer, contacts, args).await
+        on_terminal(&mut client, peer, names, args).await
     } else {
-        plain::run(&mut client, peer, &contacts, args, output).await
+        plain::run(&mut client, peer, &names, args, output).await
     };
     client.open_chat(None).await?;
     // What was read is said to be read, if that takes no time.
@@ -74,10 +75,10 @@ pub(crate) async fn run(args: &Args, asked: &args::Chat, output: &Output) -> Res
 async fn on_terminal(
     client: &mut Client,
     peer: PhoneNumber,
-    contacts: Vec<Contact>,
+    names: Vec<Contact>,
     args: &Args,
 ) -> Result<(), Failure> {
-    let mut model = Model::new(peer, contacts, now());
+    let mut model = Model::new(peer, names, now());
     if client.is_stranger(peer).await? {
         model.stranger = Some(place::stranger(args, peer));
     }
@@ -87,6 +88,8 @@ async fn on_terminal(
     model.mark_unread();
     client.set_available(true).await?;
     client.open_chat(Some(peer)).await?;
+    let (handle, mut asked) = (client.handle(), false);
+    let mut asking = pin!(handle.refresh_profile(peer));
     let mut typing = Typing::default();
     let mut screen = Screen::take()?;
     let mut keys = EventStream::new();
@@ -107,6 +110,14 @@ async fn on_terminal(
                         Some(event) => heard(&mut model, event)?,
                         None => break,
                     }
+                }
+                Action::Nothing
+            }
+            profile = &mut asking, if !asked => {
+                asked = true;
+                // Where the server does not tell, what was known stands, and it is asked the next time.
+                if profile.unwrap_or_default() {
+                    model.contacts = place::printable(client.names().await?);
                 }
                 Action::Nothing
             }

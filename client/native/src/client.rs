@@ -335,7 +335,7 @@ impl Handle {
         Ok(self.work(work).await??)
     }
 
-    async fn look<T: Send + 'static>(
+    pub(crate) async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Core) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Error> {

@@ -9,6 +9,7 @@ mod mailbox;
 mod overview;
 mod ownership;
 mod privacy;
+mod profile;
 mod progress;
 mod register;
 mod send;
@@ -35,6 +36,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::History(asked) => history(&args, asked, output),
         Command::Contacts(command) => contacts::run(&args, command, output).await,
         Command::Privacy(asked) => privacy::run(&args, asked, output).await,
+        Command::Profile(asked) => profile::run(&args, asked, output).await,
         Command::Block { who } => privacy::block(&args, who, true, output).await,
         Command::Unblock { who } => privacy::block(&args, who, false, output).await,
         Command::Devices(command) => account::devices(&args, command, output).await,
@@ -50,8 +52,8 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
 
 fn history(args: &Args, asked: &History, output: &Output) -> Result<(), Failure> {
     let store = place::profile(args)?.open_store()?;
-    let contacts = store.contacts()?;
-    let peer = place::peer(&asked.with, &contacts)?;
+    let peer = place::peer(&asked.with, &store.contacts()?)?;
+    let contacts = place::names(&store)?;
     let stranger = store.is_stranger(peer)?;
     let messages = store.history(peer, asked.limit)?;
     for message in &messages {

@@ -85,6 +85,14 @@ pub enum Error {
     /// The server does not have the file.
     #[error("the server no longer has the file, which it keeps for 30 days: ask for it again")]
     Gone,
+    /// What is to be the picture of a profile is none, or too large.
+    #[error("{} is no picture of at most 1 MiB: give a smaller one, as JPEG, PNG or WebP", .0.display())]
+    NoPicture(PathBuf),
+    /// The picture that came is not the one that the profile tells of.
+    #[error(
+        "the picture is another than the profile told of: it may just have changed, so ask again"
+    )]
+    OtherPicture,
     /// An address of a QR code is no good.
     #[error(transparent)]
     Url(#[from] UrlError),

@@ -105,9 +105,11 @@ pub(crate) fn why_not_sent(code: ErrorCode) -> &'static str {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match &error {
-            Error::Address { .. } | Error::Url(_) | Error::NoFile(_) | Error::Exists(_) => {
-                Exit::Usage
-            }
+            Error::Address { .. }
+            | Error::Url(_)
+            | Error::NoFile(_)
+            | Error::NoPicture(_)
+            | Error::Exists(_) => Exit::Usage,
             Error::Profile(ProfileError::Empty(_)) => {
                 let message = "no number is registered here: begin with \
                                `estafette register NUMBER` or, where the number has a device \

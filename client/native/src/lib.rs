@@ -30,8 +30,10 @@ mod client;
 mod driver;
 mod error;
 mod files;
+mod known;
 mod linking;
 mod number;
+mod picture;
 mod profile;
 mod server;
 mod socket;
@@ -42,9 +44,10 @@ pub use client::{Client, Handle, connect, connect_with};
 pub use error::{Error, ProfileError};
 pub use estafette_core::media::safe_file_name;
 pub use estafette_core::{
-    About, Chat, ClientError, Config, Contact, Content, ContentError, Event, Media, Message,
-    Pending, Sharing, Status, Store, StoreError, StoreKey,
+    About, Chat, ClientError, Config, Contact, Content, ContentError, Event, KnownProfile, Media,
+    Message, Pending, Picture, Sharing, Status, Store, StoreError, StoreKey,
 };
+pub use estafette_protocol::http::Profile as UserProfile;
 pub use estafette_protocol::http::{
     Attribute, Audience, CodeSent, Device, Devices, Health, Known, Link, People, Person, Privacy,
     Problem, Usage,

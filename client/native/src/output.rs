@@ -21,7 +21,8 @@ use crate::text::{local, mark, says, time};
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Line<'a> {
-    /// A message that says `text`, or tells of `media`; `body` in base64 where it is neither.
+    /// A message that says `text`, or tells of `media`; `body` in base64 where it is neither. `name` begins
+    /// with a tilde where it is what they call themselves.
     Message {
         peer: PhoneNumber,
         name: Option<&'a str>,
@@ -96,14 +97,25 @@ pub(crate) enum Line<'a> {
         blocked: bool,
     },
     /// Who may see what: `everyone`, `contacts` or `nobody`.
-    Privacy { last_seen: Audience, online: Audience, read_marks: Audience },
+    Privacy { last_seen: Audience, online: Audience, read_marks: Audience, profile: Audience },
+    /// What somebody says of themselves, of version 0 where they show nothing; or what is said here.
+    Profile {
+        number: PhoneNumber,
+        version: u64,
+        name: &'a str,
+        about: &'a str,
+        /// Null where there is none, or it can't be read.
+        picture: Option<PictureLine>,
+    },
+    /// A picture was fetched.
+    Picture { number: PhoneNumber, path: &'a str },
     /// Somebody of whom the server was told something.
     Person {
         number: PhoneNumber,
         name: Option<&'a str>,
         contact: bool,
         blocked: bool,
-        /// For what the audience means the opposite: `last_seen`, `online`, `read_marks`.
+        /// For what the audience means the opposite: `last_seen`, `online`, `read_marks`, `profile`.
         except: &'a [Attribute],
     },
     /// A device of the account.
@@ -121,6 +133,14 @@ pub(crate) enum Line<'a> {
     Overview(&'a crate::command::Overview),
     /// What went wrong, on standard error when it ends the command.
     Error { code: Option<ErrorCode>, message: &'a str },
+}
+
+/// A picture as a profile tells of it, without its key.
+#[derive(Debug, Serialize)]
+pub(crate) struct PictureLine {
+    pub(crate) size: u64,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(crate) media_type: Option<String>,
 }
 
 /// A file as a message tells of it, without its key.

@@ -2,10 +2,16 @@
 
 use std::path::PathBuf;
 
-use estafette::{ChatUrl, Contact, NumberError, PhoneNumber, Profile, read_number};
+use estafette::{
+    ChatUrl, Contact, NumberError, PhoneNumber, Profile, Store, StoreError, read_number,
+};
 
 use crate::args::Args;
 use crate::failure::{Exit, Failure};
+use crate::text::one_line;
+
+/// How much of a name is shown, in characters.
+const NAME_CHARACTERS: usize = 100;
 
 /// The directory of the profile that the arguments name.
 pub(crate) fn directory(args: &Args) -> Result<PathBuf, Failure> {
@@ -88,6 +94,21 @@ pub(crate) fn peer(text: &str, contacts: &[Contact]) -> Result<PhoneNumber, Fail
         ))),
         (None, _) => number(text),
     }
+}
+
+/// What people are called for show: contacts by their name, others by the name that they gave themselves,
+/// after a tilde. Nobody is found by the latter: anybody may call themselves anything.
+pub(crate) fn names(store: &Store) -> Result<Vec<Contact>, StoreError> {
+    Ok(printable(store.names()?))
+}
+
+/// Names that may come from others, safe to print.
+pub(crate) fn printable(names: Vec<Contact>) -> Vec<Contact> {
+    let shown = |Contact { number, name }| Contact {
+        number,
+        name: one_line(name.as_bytes(), NAME_CHARACTERS),
+    };
+    names.into_iter().map(shown).collect()
 }
 
 /// What somebody is called: the contact's name, or the number.

@@ -3,6 +3,8 @@
 //! Requests run on the runtime's blocking threads, at most [`AT_ONCE`] at a time however many
 //! clients the process has, over one pool of connections.
 
+mod profiles;
+
 use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,6 +18,7 @@ use estafette_protocol::{DeviceId, Millis, PhoneNumber};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use tokio_tungstenite::tungstenite::http::request::Builder;
 use tokio_tungstenite::tungstenite::http::{Method, Request, Uri};
 use ureq::Agent;
 
@@ -30,6 +33,8 @@ const ANSWER_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// The status of a link that nobody approved yet.
 const ACCEPTED: u16 = 202;
+/// The status of a profile that is known.
+const NOT_MODIFIED: u16 = 304;
 
 static PERMITS: Semaphore = Semaphore::const_new(AT_ONCE);
 static AGENT: OnceLock<Agent> = OnceLock::new();
@@ -326,17 +331,27 @@ impl Server {
         token: Option<&str>,
         body: Option<impl Serialize>,
     ) -> Result<(u16, Vec<u8>), Error> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.address));
-        if let Some(token) = token {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
+        let mut request = self.request(method, &path, token);
         // Nothing that is sent has a map whose keys are no texts, so nothing fails to be written.
         let body = body.and_then(|body| serde_json::to_vec(&body).ok());
         if body.is_some() {
             request = request.header("Content-Type", "application/json");
         }
+        self.perform(request, body.unwrap_or_default()).await
+    }
+
+    fn request(&self, method: Method, path: &str, token: Option<&str>) -> Builder {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.address));
+        match token {
+            Some(token) => request.header("Authorization", format!("Bearer {token}")),
+            None => request,
+        }
+    }
+
+    /// Performs a request with a body of any kind. That nothing has changed is a success too.
+    async fn perform(&self, request: Builder, body: Vec<u8>) -> Result<(u16, Vec<u8>), Error> {
         let wrong = || Error::Address { address: self.address.clone() };
-        let request = request.body(body.unwrap_or_default()).map_err(|_| wrong())?;
+        let request = request.body(body).map_err(|_| wrong())?;
         let permit = PERMITS.acquire().await.or(Err(Error::Ended))?;
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -346,7 +361,7 @@ impl Server {
             let reason = plain_reason(&error);
             Error::Unreachable { server: self.address.clone(), reason }
         })?;
-        if (200..300).contains(&status) {
+        if (200..300).contains(&status) || status == NOT_MODIFIED {
             return Ok((status, bytes));
         }
         Err(serde_json::from_slice(&bytes).map_or(self.unexpected(status), Error::Refused))

@@ -24,8 +24,10 @@ use tokio::sync::Semaphore;
 
 use crate::Error;
 
+pub(crate) use describe::media_type;
 pub use incoming::Destination;
 pub use sending::{FileToSend, Unfinished, Uploaded};
+pub(crate) use source::drawn;
 
 /// How many bytes are read or written at a time.
 const PIECE_BYTES: usize = 64 * 1024;

@@ -152,7 +152,7 @@ async fn audiences_and_exceptions_are_a_small_table() {
     let (table, _) = said(&machine, &["privacy"]).await;
     assert_eq!(
         table,
-        "last seen   everyone\nonline      everyone\nread marks  everyone\nblocked     nobody\n"
+        "last seen   everyone\nonline      everyone\nread marks  everyone\nprofile     everyone\nblocked     nobody\n"
     );
     said(&machine, &["privacy", "set", "online", "nobody", "--except", "Bob", "+33611111111"])
         .await;
@@ -163,6 +163,7 @@ async fn audiences_and_exceptions_are_a_small_table() {
         "last seen   everyone; hidden from Bob\n\
          online      nobody; shown to +33611111111, Bob\n\
          read marks  everyone\n\
+         profile     everyone\n\
          blocked     +33699999999\n"
     );
     let output = machine.run(&["--json", "privacy", "set", "online", "--no-except", "Bob"]).await;
@@ -171,7 +172,7 @@ async fn audiences_and_exceptions_are_a_small_table() {
         [
             json!({
                 "type": "privacy", "last_seen": "everyone", "online": "nobody",
-                "read_marks": "everyone",
+                "read_marks": "everyone", "profile": "everyone",
             }),
             json!({
                 "type": "person", "number": "+33611111111", "name": null, "contact": false,

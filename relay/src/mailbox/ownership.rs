@@ -37,6 +37,7 @@ impl<S: Sql> Mailbox<S> {
             let identity_key = Base64::encode_string(&key);
             devices.push(ExportedDevice { device, identity_key, push });
         }
+        let (profile, picture_bytes) = self.kept_profile()?;
         let waiting = self.queue.entries().map(|entry| Waiting {
             id: entry.id,
             from: entry.from,
@@ -53,6 +54,8 @@ impl<S: Sql> Mailbox<S> {
             watchers: self.watcher_numbers()?,
             uploads: self.uploads()?.iter().map(ToString::to_string).collect(),
             usage: self.ledger.usage(now, self.config.daily_budget),
+            profile,
+            picture_bytes,
         })))
     }
 

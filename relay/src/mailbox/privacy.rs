@@ -3,7 +3,7 @@
 //! Rules:
 //! - an attribute is shown to somebody if its audience has them, or the reverse if they are an exception
 //!   to it; to the blocked, nothing is;
-//! - who does not show an attribute to somebody does not see theirs;
+//! - who does not show an attribute to somebody does not see theirs, but for the profile (`profile.rs`);
 //! - the blocked are answered as if nothing were wrong: what they send is taken and dropped, and they see
 //!   what they would see of somebody who hides everything.
 
@@ -33,6 +33,7 @@ fn place(attribute: Attribute) -> u32 {
         Attribute::LastSeen => 0,
         Attribute::Online => 1,
         Attribute::ReadMarks => 2,
+        Attribute::Profile => 3,
     }
 }
 
@@ -145,6 +146,7 @@ impl<S: Sql> Mailbox<S> {
             last_seen: self.privacy.audience(Attribute::LastSeen),
             online: self.privacy.audience(Attribute::Online),
             read_marks: self.privacy.audience(Attribute::ReadMarks),
+            profile: self.privacy.audience(Attribute::Profile),
         }
     }
 
@@ -153,11 +155,12 @@ impl<S: Sql> Mailbox<S> {
         now: Millis,
         audiences: Audiences,
     ) -> Result<AccountAnswer, StorageError> {
-        let Audiences { last_seen, online, read_marks } = audiences;
+        let Audiences { last_seen, online, read_marks, profile } = audiences;
         let all = [
             (Attribute::LastSeen, last_seen),
             (Attribute::Online, online),
             (Attribute::ReadMarks, read_marks),
+            (Attribute::Profile, profile),
         ];
         let stored = all.map(|(attribute, audience)| stored(audience) << (2 * place(attribute)));
         let audiences = stored.into_iter().fold(0, |all, one| all | one);

@@ -43,7 +43,8 @@ async function call(method, path, { token, body, headers, status = 200 } = {}) {
   const wrong = answers(method, path, response, text);
   assert.equal(wrong, null, `${method} ${path}: ${response.status} ${text}: ${wrong}`);
   assert.equal(response.status, status, `${method} ${path}: ${text}`);
-  return text && JSON.parse(text);
+  const bytes = response.headers.get("content-type") === "application/octet-stream";
+  return text && (bytes ? text : JSON.parse(text));
 }
 
 async function refused(code, method, path, options) {
@@ -403,6 +404,30 @@ async function people({ token }, other) {
   console.log("privacy and people are as openapi.json says");
 }
 
+async function profiles({ account, token }, other) {
+  const nothing = { version: 0, name: "", about: "" };
+  const shown = `/v1/profiles/${account}`;
+  const seen = (path, options) => call("GET", path, { token: other.token, ...options });
+  const texts = { name: "Zoé", about: "In the hills\nuntil May", picture: "what opens it" };
+  const put = (body, status = 204) => call("PUT", "/v1/profile", { token, body, status });
+  assert.deepEqual(await call("GET", "/v1/profile", { token }), nothing);
+  assert.deepEqual(await seen(shown), nothing);
+  await put(texts);
+  await put({ ...texts, version: 9, unknown: true });
+  assert.deepEqual(await seen(encodeURI(shown)), { version: 1, ...texts });
+  await seen(shown, { headers: { "if-none-match": '"1"' }, status: 304 });
+  assert.equal((await put({ name: "two\nlines" }, 400)).error, "malformed");
+  assert.equal((await put({ name: "é".repeat(51) }, 413)).error, "too_large");
+  const headers = { "content-type": "application/octet-stream" };
+  await call("PUT", "/v1/profile/picture", { token, body: "sealed bytes", headers, status: 204 });
+  assert.equal(await seen(`${shown}/picture`), "sealed bytes");
+  await call("DELETE", "/v1/profile/picture", { token, status: 204 });
+  assert.equal((await seen(`${shown}/picture`, { status: 404 })).error, "not_found");
+  assert.deepEqual(await seen("/v1/profiles/+34699999999"), nothing, "nobody says nothing");
+  await put({});
+  console.log("profiles are as openapi.json says");
+}
+
 async function pushes({ token }) {
   const { public_key } = await call("GET", "/v1/push", { token });
   assert.equal(Buffer.from(public_key, "base64url").length, 65);
@@ -494,6 +519,7 @@ await tokens(alice);
 await requests(alice);
 await linking(alice);
 await people(bob, alice);
+await profiles(bob, alice);
 await pushes(alice);
 await files(alice, bob);
 await conversation("ws, JSON", "browser's, cborg", alice, bob);

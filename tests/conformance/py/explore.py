@@ -56,6 +56,10 @@ def rightly_refused(case, response):
     match response.json()["error"]:
         case "too_large" if "Upload-Length" in headers:
             return len(sent) > int(headers["Upload-Length"])
+        case "too_large" if isinstance(case.body, dict) and "/v1/profile" in case.path:
+            limits = {"name": 100, "about": 512, "picture": 512}
+            long = [len((case.body.get(name) or "").encode()) > most for name, most in limits.items()]
+            return any(long) or len(sent) > 4096
         case "too_large":
             # A name is measured in bytes, not in characters; and so are fields that are not known.
             name = case.body.get("name", "")

@@ -31,6 +31,11 @@ impl Answer {
         headers.find(|(of, _)| of.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 
+    /// The status line and all headers.
+    pub fn head(&self) -> &str {
+        &self.head
+    }
+
     /// What it says in the form of every refusal.
     ///
     /// # Errors

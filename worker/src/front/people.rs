@@ -18,9 +18,10 @@ impl Front {
 
     pub(super) async fn delete_account(&self) -> Result<Response, Failure> {
         let identity = self.authorise().await?;
+        let Identity { account, device } = identity;
         // Files first: if this ends half way, their owner is still there to ask again.
         self.delete_files(identity).await?;
-        let Identity { account, device } = identity;
+        self.erase_picture(account).await?;
         self.granted(account, &AccountRequest::Delete { device }).await
     }
 

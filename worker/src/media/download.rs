@@ -34,11 +34,7 @@ impl Front {
         let identity = self.authorise_media().await?;
         self.count_read(identity).await?;
         let tag = tag(media);
-        let matches = |list: String| {
-            let mut tags = list.split(',').map(str::trim);
-            tags.any(|one| one == "*" || one.trim_start_matches("W/") == tag)
-        };
-        let known = self.header("if-none-match").is_some_and(matches);
+        let known = self.knows(&tag);
         // Of another file than the one of which the client has a part, all would be sent.
         let same = self.header("if-range").is_none_or(|value| value == tag);
         let range = self.header("range").filter(|_| same).as_deref().and_then(headers::range);
@@ -68,6 +64,11 @@ impl Front {
                 }
             }
         }
+    }
+
+    /// Whether whoever asks has what an entity tag names.
+    pub(crate) fn knows(&self, tag: &str) -> bool {
+        self.header("if-none-match").is_some_and(|list| headers::is_known(&list, tag))
     }
 
     async fn send(

@@ -87,6 +87,11 @@ pub(crate) fn check_metadata(text: &str) -> Result<(), ErrorCode> {
     Ok(())
 }
 
+/// Whether `If-None-Match` names an entity tag (RFC 9110, section 13.1.2).
+pub(crate) fn is_known(list: &str, tag: &str) -> bool {
+    list.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
+}
+
 /// One range of bytes (RFC 9110, section 14.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Range {
@@ -152,6 +157,16 @@ mod tests {
         }
         let long = "a".repeat(limits::UPLOAD_METADATA_BYTES_MAX + 1);
         assert_eq!(check_metadata(&long), Err(ErrorCode::TooLarge));
+    }
+
+    #[test]
+    fn a_tag_is_known_by_itself_in_a_list_or_by_a_star() {
+        for list in ["\"7\"", "\"6\", \"7\"", "W/\"7\"", "*"] {
+            assert!(is_known(list, "\"7\""), "{list}");
+        }
+        for list in ["", "7", "\"77\"", "\"6\""] {
+            assert!(!is_known(list, "\"7\""), "{list}");
+        }
     }
 
     #[test]

@@ -122,6 +122,8 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     pub(super) fn uploaded(this: &File) -> f64;
     #[wasm_bindgen(method, getter)]
+    pub(super) fn tag(this: &File) -> String;
+    #[wasm_bindgen(method, getter)]
     pub(super) fn metadata(this: &File) -> Option<String>;
     #[wasm_bindgen(method, getter, js_name = body)]
     pub(super) fn content(this: &File) -> Option<ReadableStream>;
@@ -178,6 +180,11 @@ impl Store {
         if !keys.is_empty() {
             let _ = outcome("delete", self.remove(keys)).await;
         }
+    }
+
+    /// Deletes an object, or says that it could not.
+    pub(super) async fn erase(&self, key: String) -> Result<(), StoreError> {
+        outcome("delete", self.remove(vec![key])).await
     }
 
     /// Notes a text under a key, unless there is one. Returns whether it did.

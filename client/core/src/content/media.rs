@@ -214,7 +214,7 @@ impl About {
 }
 
 /// Whether it has the form of a media type without parameters.
-fn is_media_type(text: &str) -> bool {
+pub(super) fn is_media_type(text: &str) -> bool {
     let name = |name: &str| {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
         !name.is_empty() && name.bytes().all(fits)

@@ -221,6 +221,7 @@ impl Store {
             "WITH last AS (SELECT max(place) AS latest FROM message GROUP BY peer)
              SELECT {COLUMNS},
                 (SELECT name FROM contact WHERE contact.number = message.peer),
+                (SELECT nullif(name, '') FROM profile WHERE profile.number = message.peer),
                 (SELECT count(*) FROM message AS unread WHERE unread.peer = message.peer
                     AND unread.incoming = 1 AND unread.status = 2),
                 NOT EXISTS (SELECT 1 FROM chat WHERE chat.peer = message.peer)
@@ -232,9 +233,10 @@ impl Store {
         let mut chats = Vec::new();
         while let Some(row) = rows.next()? {
             let last = message(row)?;
-            let (name, unread): (Option<String>, _) = (row.get(9)?, unsigned(row.get(10)?));
-            let stranger = name.is_none() && row.get(11)?;
-            chats.push(Chat { peer: last.peer, name, last, unread, stranger });
+            let (name, profile_name): (Option<String>, _) = (row.get(9)?, row.get(10)?);
+            let unread = unsigned(row.get(11)?);
+            let stranger = name.is_none() && row.get(12)?;
+            chats.push(Chat { peer: last.peer, name, profile_name, last, unread, stranger });
         }
         Ok(chats)
     }

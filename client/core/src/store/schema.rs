@@ -113,6 +113,18 @@ const MIGRATIONS: &[&str] = &[
         number INTEGER PRIMARY KEY
     ) STRICT;
 ",
+    "
+    -- What others say of themselves, as they showed it when it was fetched, by this machine's clock. Of
+    -- version 0: nothing. `picture` is empty where there is none.
+    CREATE TABLE profile (
+        number INTEGER PRIMARY KEY,
+        version INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        about TEXT NOT NULL,
+        picture TEXT NOT NULL,
+        fetched_at INTEGER NOT NULL
+    ) STRICT;
+",
 ];
 
 impl Store {

@@ -27,6 +27,9 @@ pub(crate) async fn run(
         Hearing { client: client.handle(), peer, contacts, said: false, args, output };
     client.set_available(true).await?;
     client.open_chat(Some(peer)).await?;
+    let asking = client.handle();
+    // What they call themselves is shown the next time.
+    tokio::spawn(async move { asking.refresh_profile(peer).await });
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(input) = next(client, &mut lines).await? {
         match input {

@@ -44,7 +44,8 @@ pub(crate) async fn run(args: &Args, asked: &args::Fetch, output: &Output) -> Re
     let mut client = estafette::connect(profile).await?;
     let contacts = client.contacts().await?;
     let peer = place::peer(&asked.with, &contacts)?;
-    let done = fetch(&mut client, peer, &contacts, asked, output).await;
+    let names = place::printable(client.names().await?);
+    let done = fetch(&mut client, peer, &names, asked, output).await;
     // What came in meanwhile is acknowledged, if that takes no time.
     let _ = timeout(GOODBYE, client.flush()).await;
     client.close().await;

@@ -129,7 +129,7 @@ fn unseen(profile: &Profile, cursor: &Cursor) -> Result<(Vec<Message>, Vec<Conta
         }));
     }
     unseen.sort_by_key(|message| message.place);
-    Ok((unseen, store.contacts()?))
+    Ok((unseen, place::names(&store)?))
 }
 
 struct Cursor {

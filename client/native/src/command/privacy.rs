@@ -14,8 +14,8 @@ use crate::output::{Line, Output};
 use crate::place;
 
 /// This device, as far as another estafette leaves it to this one.
-struct Here {
-    account: Account,
+pub(super) struct Here {
+    pub(super) account: Account,
     /// None while another estafette has it.
     profile: Option<(Store, Profile)>,
     contacts: Vec<Contact>,
@@ -23,7 +23,7 @@ struct Here {
 
 impl Here {
     /// Works beside a chat too, where it knows no names.
-    fn open(args: &Args) -> Result<Self, Failure> {
+    pub(super) fn open(args: &Args) -> Result<Self, Failure> {
         let directory = place::directory(args)?;
         let profile = match Profile::open(&directory) {
             Ok(profile) => Some((profile.open_store()?, profile)),
@@ -35,12 +35,12 @@ impl Here {
         Ok(Self { account, profile, contacts })
     }
 
-    fn store(&self) -> Option<&Store> {
+    pub(super) fn store(&self) -> Option<&Store> {
         self.profile.as_ref().map(|(store, _)| store)
     }
 
     /// Who is meant.
-    fn peer(&self, args: &Args, who: &str) -> Result<PhoneNumber, Failure> {
+    pub(super) fn peer(&self, args: &Args, who: &str) -> Result<PhoneNumber, Failure> {
         let found = place::peer(who, &self.contacts);
         if found.is_err() && self.profile.is_none() {
             // The name is in the store: it says who has that.
@@ -184,8 +184,8 @@ fn show(
     mailbox: &Mailbox<'_>,
     output: &Output,
 ) -> Result<(), Failure> {
-    let Privacy { last_seen, online, read_marks } = privacy;
-    let all = Line::Privacy { last_seen, online, read_marks };
+    let Privacy { last_seen, online, read_marks, profile } = privacy;
+    let all = Line::Privacy { last_seen, online, read_marks, profile };
     output.line(&all, || table(here, privacy, mailbox))?;
     if output.is_json() {
         for (number, person) in &mailbox.people {
@@ -253,6 +253,7 @@ fn audience_of(privacy: &mut Privacy, attribute: Attribute) -> &mut Audience {
         Attribute::LastSeen => &mut privacy.last_seen,
         Attribute::Online => &mut privacy.online,
         Attribute::ReadMarks => &mut privacy.read_marks,
+        Attribute::Profile => &mut privacy.profile,
     }
 }
 
@@ -261,6 +262,7 @@ fn label(attribute: Attribute) -> &'static str {
         Attribute::LastSeen => "last seen",
         Attribute::Online => "online",
         Attribute::ReadMarks => "read marks",
+        Attribute::Profile => "profile",
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn describe(path: &Path, name: Option<String>) -> About {
 }
 
 /// What a file is by its name.
-pub(super) fn media_type(name: &str) -> Option<String> {
+pub(crate) fn media_type(name: &str) -> Option<String> {
     mime_guess::from_path(name).first_raw().map(str::to_owned)
 }
 

@@ -208,7 +208,7 @@ fn remove_orphans(directory: &Path) {
 }
 
 /// Random bytes, as many as are wanted.
-pub(super) fn drawn<const N: usize>() -> Result<[u8; N], Error> {
+pub(crate) fn drawn<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| ProfileError::NoRandomness)?;
     Ok(bytes)

@@ -99,6 +99,11 @@ impl Fake {
         seen.expect("the client does nothing").unwrap()
     }
 
+    /// What the client did and nobody has looked at.
+    pub(crate) fn seen(&mut self) -> Option<Seen> {
+        self.seen.try_recv().ok()
+    }
+
     /// The next upgrade, whatever happens before.
     pub(crate) async fn upgrade(&mut self) -> (String, String) {
         loop {

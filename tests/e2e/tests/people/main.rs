@@ -6,4 +6,5 @@ mod linking;
 mod ownership;
 mod presence;
 mod privacy;
+mod profiles;
 mod silence;

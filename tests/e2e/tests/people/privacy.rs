@@ -41,7 +41,8 @@ async fn hidden_blocked_and_absent_look_alike() {
     // Bob blocked her, Carol hides from everybody, Dave is never there, and nobody is nobody.
     set_person(&stage, bob, alice.number, blocked()).await;
     let hidden = Audience::Nobody;
-    let privacy = Privacy { last_seen: hidden, online: hidden, read_marks: hidden };
+    let privacy =
+        Privacy { last_seen: hidden, online: hidden, read_marks: hidden, ..Privacy::default() };
     stage.server().set_privacy(&carol.token, &privacy).await.unwrap();
     let mut others = Vec::new();
     for account in [bob, carol] {
