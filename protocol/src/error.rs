@@ -99,10 +99,16 @@ codes! {
     WrongCode = "wrong_code", 403, Caller;
     /// There is no code to compare with: too old, used, tried too often, or never asked for.
     CodeExpired = "code_expired", 403, Caller;
+    /// The account has a registration PIN, and none came with the code.
+    PinRequired = "pin_required", 403, Caller;
+    /// Not the account's PIN; or it came before `retry_after` was over, and was not looked at.
+    WrongPin = "wrong_pin", 403, Caller;
     /// The code that links a device is no good any more, was used, or was never given out.
     LinkExpired = "link_expired", 403, Caller;
     /// Only the account's primary device may do that to another.
     NotPrimary = "not_primary", 403, Caller;
+    /// Something waits for the device, which is to fetch it before its account moves.
+    Waiting = "waiting", 409, Caller;
     /// The account says something of as many others as it may.
     TooManyPeople = "too_many_people", 409, Caller;
     /// The account has as many devices as it may.

@@ -191,6 +191,16 @@ pub struct Seen {
     pub last_seen: Option<Millis>,
 }
 
+/// Server to device: a watched account was registered again, so that its devices and their keys are
+/// others now. Said once, to who looks at the chat at that time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysChanged {
+    /// The account.
+    pub from: PhoneNumber,
+    /// When it was registered.
+    pub at: Millis,
+}
+
 /// What somebody does in a chat, just now (XEP-0085, and the recording of a voice message).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -367,6 +377,8 @@ frames! {
         Presence(Seen) = "presence",
         /// Somebody types or records.
         ChatState(Doing) = "chat_state",
+        /// A watched account has new keys.
+        KeysChanged(KeysChanged) = "keys_changed",
         /// All that waited when the socket opened has been sent.
         Drained(Drained) = "drained",
         /// The server closes the socket.

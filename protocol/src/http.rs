@@ -23,7 +23,7 @@ pub struct CodeSent {
 
 /// `POST /v1/registration`: proves the number and makes this device the account's primary one.
 /// Earlier devices of the account are removed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterRequest {
     /// The account.
     pub number: String,
@@ -33,6 +33,16 @@ pub struct RegisterRequest {
     pub name: String,
     /// The device's Ed25519 public key: 32 bytes in base64.
     pub identity_key: String,
+    /// What the device made of the account's registration PIN, if it has one: see [`NewPin`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
+}
+
+/// Shows nothing: what it holds proves a number.
+impl core::fmt::Debug for RegisterRequest {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("RegisterRequest").finish_non_exhaustive()
+    }
 }
 
 /// The answer to [`RegisterRequest`], and to a renewal of the token.
@@ -119,6 +129,42 @@ pub struct LinkRequest {
 pub struct Linked {
     /// The new device, as the server named it.
     pub device: DeviceId,
+}
+
+/// `PUT /v1/pin`: from now on, who registers the number again needs this PIN.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewPin {
+    /// What Argon2id makes of the PIN: 32 bytes in base64. `docs/protocol.md` says how.
+    pub pin: String,
+}
+
+/// Shows nothing: the PIN can be found from it by trying.
+impl core::fmt::Debug for NewPin {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("NewPin").finish_non_exhaustive()
+    }
+}
+
+/// `GET /v1/pin`: whether the account has a registration PIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// Whether there is one.
+    pub set: bool,
+}
+
+/// `POST /v1/account/move`: what the account says of who may see what, and of others, goes to the account
+/// that a device registered at the new number; and the account that asks ends.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveRequest {
+    /// The token of the new account's primary device.
+    pub token: String,
+}
+
+/// Shows nothing: a token is a secret.
+impl core::fmt::Debug for MoveRequest {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("MoveRequest").finish_non_exhaustive()
+    }
 }
 
 /// Who may see something.
@@ -279,6 +325,9 @@ pub struct Export {
     pub privacy: Privacy,
     /// What it says of others.
     pub people: Vec<Known>,
+    /// Whether it has a registration PIN.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub pin: bool,
     /// Who watches its presence.
     pub watchers: Vec<PhoneNumber>,
     /// What waits for its devices: messages, receipts and copies.

@@ -25,7 +25,7 @@ pub use codec::{Batch, BatchError, Decoded, Encoding, WireMessage};
 pub use error::{ErrorCode, Fault};
 pub use frame::{
     Ack, Activity, ChatState, ClientFrame, Deliver, Doing, Drained, ErrorFrame, Goaway, Hello,
-    Mark, Presence, Receipt, Receipted, Refused, Seen, Send, Sent, ServerFrame,
+    KeysChanged, Mark, Presence, Receipt, Receipted, Refused, Seen, Send, Sent, ServerFrame,
 };
 pub use id::{DeviceId, IdError, MediaId, MessageId};
 pub use number::{NumberError, PhoneNumber};

@@ -60,6 +60,21 @@ pub const CODE_DIGITS: usize = 6;
 pub const CODE_LIFE: Millis = 10 * 60 * 1000;
 /// How often a one-time code may be tried.
 pub const CODE_TRIES_MAX: u32 = 5;
+/// The fewest and the most digits of a registration PIN.
+pub const PIN_DIGITS: core::ops::RangeInclusive<usize> = 4..=12;
+/// How long to wait after the first, second, … wrong PIN in a row; after each further one as after the
+/// last.
+pub const PIN_DELAYS: [Millis; 7] = [
+    0,
+    30 * 1000,
+    2 * 60 * 1000,
+    10 * 60 * 1000,
+    60 * 60 * 1000,
+    6 * 60 * 60 * 1000,
+    24 * 60 * 60 * 1000,
+];
+/// How long a PIN holds once no device of the account is there: 7 days.
+pub const PIN_LIFE: Millis = 7 * 24 * 60 * 60 * 1000;
 /// How long to wait before the second, third and each later code for a number.
 pub const CODE_RESEND: [Millis; 3] = [30 * 1000, 2 * 60 * 1000, 10 * 60 * 1000];
 /// How long a device token is good for: 90 days. A device renews it after half of that.

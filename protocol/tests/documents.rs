@@ -116,6 +116,7 @@ fn each_example_is_a_vector() {
 fn the_limits_are_those_in_force() {
     let days = |time: u64| time / (24 * 60 * 60 * 1000);
     let [second, third, later] = limits::CODE_RESEND.map(|wait| wait / 1000);
+    let [first, waits @ .., longest] = limits::PIN_DELAYS;
     let rows = [
         format!("| body of a message | {} bytes |", limits::BODY_BYTES_MAX),
         format!("| batch | {} bytes |", limits::BATCH_BYTES_MAX),
@@ -154,6 +155,23 @@ fn the_limits_are_those_in_force() {
             limits::CODE_TRIES_MAX
         ),
         format!("| delay before another code | {second} s, then {third} s, then {later} s |"),
+        format!(
+            "| registration PIN | {} to {} digits |",
+            limits::PIN_DIGITS.start(),
+            limits::PIN_DIGITS.end()
+        ),
+        format!(
+            "| wait after a wrong PIN | {first} s, {waits}, then {longest} h |",
+            waits =
+                [("s", 1000), ("min", 60_000), ("min", 60_000), ("h", 3_600_000), ("h", 3_600_000)]
+                    .into_iter()
+                    .zip(waits)
+                    .map(|((unit, millis), wait)| format!("{} {unit}", wait / millis))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            longest = longest / 3_600_000
+        ),
+        format!("| life of a PIN once no device is there | {} days |", days(limits::PIN_LIFE)),
         "| body of an HTTP request, other than a file | 4096 bytes |".to_owned(),
         format!("| endpoint of a push subscription | {} bytes |", limits::PUSH_ENDPOINT_BYTES_MAX),
         format!("| a push before it is sealed | {} bytes |", limits::PUSH_BYTES_MAX),

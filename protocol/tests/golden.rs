@@ -16,15 +16,16 @@ use std::fmt::Debug;
 use data_encoding::HEXLOWER;
 use estafette_protocol::http::{
     Attribute, Audience, CodeRequest, CodeSent, Device, DeviceName, Devices, Export,
-    ExportedDevice, Health, Known, Link, LinkRequest, Linked, People, Person, Privacy, Problem,
-    Profile, Push, PushKeys, PushSubscription, RegisterRequest, Registered, Usage, Waiting,
+    ExportedDevice, Health, Known, Link, LinkRequest, Linked, MoveRequest, NewPin, People, Person,
+    Pin, Privacy, Problem, Profile, Push, PushKeys, PushSubscription, RegisterRequest, Registered,
+    Usage, Waiting,
 };
 use estafette_protocol::limits::{LINK_LIFE, MESSAGE_NUMBER_MAX};
 use estafette_protocol::{
     Ack, Activity, Batch, BatchError, BatchWriter, Body, ChatState, ClientFrame, Decoded, Deliver,
-    DeviceId, Doing, Drained, Encoding, ErrorCode, ErrorFrame, Fault, Goaway, Hello, IdError, Mark,
-    MediaId, MessageId, NumberError, PhoneNumber, Presence, Receipt, Receipted, Refused, Seen,
-    Send, Sent, ServerFrame, WireMessage, frame_to_cbor, frames_from_cbor,
+    DeviceId, Doing, Drained, Encoding, ErrorCode, ErrorFrame, Fault, Goaway, Hello, IdError,
+    KeysChanged, Mark, MediaId, MessageId, NumberError, PhoneNumber, Presence, Receipt, Receipted,
+    Refused, Seen, Send, Sent, ServerFrame, WireMessage, frame_to_cbor, frames_from_cbor,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -183,6 +184,7 @@ fn server_batches() -> Vec<(&'static str, Vec<ServerFrame>)> {
         ("chat_state from server, composing", vec![doing(Activity::Composing)]),
         ("chat_state from server, recording", vec![doing(Activity::Recording)]),
         ("chat_state from server, paused", vec![doing(Activity::Paused)]),
+        ("keys_changed", vec![ServerFrame::KeysChanged(KeysChanged { from: bob(), at: AT })]),
         ("drained", vec![ServerFrame::Drained(Drained {})]),
         ("goaway", vec![goaway(None, ErrorCode::Replaced)]),
         ("goaway, retry after", vec![goaway(Some(60_000), ErrorCode::RateLimited)]),
@@ -324,6 +326,7 @@ fn people(documents: &mut Documents) {
         }],
         privacy: Privacy::default(),
         people,
+        pin: false,
         watchers: vec![bob()],
         waiting: vec![Waiting { id: id(7), from: bob(), device: Some(device()) }],
         uploads: vec!["0123456789abcdef0123456789abcdef".to_owned()],
@@ -341,9 +344,10 @@ fn people(documents: &mut Documents) {
         ..held.clone()
     };
     documents.add("Export", nothing.clone());
-    documents.add("Export", held);
+    documents.add("Export", held.clone());
     let profile = profiles(documents);
     documents.add("Export", Export { profile, picture_bytes: 1_048_832, ..nothing });
+    documents.add("Export", Export { pin: true, ..held });
 }
 
 /// What an account says of its user, which is returned.
@@ -369,15 +373,18 @@ fn http_bodies_are_as_pinned() {
     let number = alice().to_string();
     documents.add("CodeRequest", CodeRequest { number: number.clone() });
     documents.add("CodeSent", CodeSent { resend_after: 30_000, expires_at: AT + 600_000 });
-    documents.add(
-        "RegisterRequest",
-        RegisterRequest {
-            number,
-            code: "042137".to_owned(),
-            name: "Alice's télé".to_owned(),
-            identity_key: IDENTITY_KEY.to_owned(),
-        },
-    );
+    let register = RegisterRequest {
+        number,
+        code: "042137".to_owned(),
+        name: "Alice's télé".to_owned(),
+        identity_key: IDENTITY_KEY.to_owned(),
+        pin: None,
+    };
+    documents.add("RegisterRequest", register.clone());
+    let pin = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=".to_owned();
+    let with_pin = RegisterRequest { pin: Some(pin.clone()), ..register };
+    assert_eq!(format!("{with_pin:?}"), "RegisterRequest { .. }");
+    documents.add("RegisterRequest", with_pin);
     documents.add(
         "Registered",
         Registered {
@@ -406,6 +413,14 @@ fn http_bodies_are_as_pinned() {
     let devices = vec![primary, seen(entry(DeviceId(1), "", false))];
     documents.add("Devices", Devices { devices });
     linking(&mut documents);
+    let pin = NewPin { pin };
+    assert_eq!(format!("{pin:?}"), "NewPin { .. }");
+    documents.add("NewPin", pin);
+    documents.add("Pin", Pin { set: false });
+    documents.add("Pin", Pin { set: true });
+    let to = MoveRequest { token: "eyJhbGciOiJFZERTQSJ9.e30.c2ln".to_owned() };
+    assert_eq!(format!("{to:?}"), "MoveRequest { .. }", "a token is a secret");
+    documents.add("MoveRequest", to);
     people(&mut documents);
     documents.add("Usage", Usage::default());
     let usage = Usage {
@@ -472,8 +487,11 @@ fn error_codes_are_as_pinned() {
         ("device_removed", 401, Caller),
         ("wrong_code", 403, Caller),
         ("code_expired", 403, Caller),
+        ("pin_required", 403, Caller),
+        ("wrong_pin", 403, Caller),
         ("link_expired", 403, Caller),
         ("not_primary", 403, Caller),
+        ("waiting", 409, Caller),
         ("too_many_people", 409, Caller),
         ("too_many_devices", 409, Caller),
         ("unregistered", 404, Caller),

@@ -11,9 +11,9 @@ use data_encoding::BASE64;
 use estafette_protocol::limits::{MESSAGE_NUMBER_MAX, WATCHED_MAX};
 use estafette_protocol::{
     Ack, Activity, Batch, BatchError, BatchWriter, Body, ChatState, ClientFrame, Decoded, Deliver,
-    DeviceId, Doing, Drained, Encoding, ErrorCode, ErrorFrame, Goaway, Hello, Mark, MessageId,
-    PhoneNumber, Presence, Receipt, Receipted, Refused, Seen, Send, Sent, ServerFrame, WireMessage,
-    frame_to_cbor, frames_from_cbor,
+    DeviceId, Doing, Drained, Encoding, ErrorCode, ErrorFrame, Goaway, Hello, KeysChanged, Mark,
+    MessageId, PhoneNumber, Presence, Receipt, Receipted, Refused, Seen, Send, Sent, ServerFrame,
+    WireMessage, frame_to_cbor, frames_from_cbor,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -101,6 +101,8 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
         }),
         (number(), activity())
             .prop_map(|(from, state)| ServerFrame::ChatState(Doing { from, state })),
+        (number(), time())
+            .prop_map(|(from, at)| ServerFrame::KeysChanged(KeysChanged { from, at })),
         Just(ServerFrame::Drained(Drained {})),
         (code(), retry())
             .prop_map(|(code, retry_after)| ServerFrame::Goaway(Goaway { code, retry_after })),

@@ -5,13 +5,13 @@
 //! a code may be sent.
 
 use estafette_protocol::http::{
-    Device as DeviceInfo, Export, People, Person, Privacy, Profile, PushSubscription, Usage,
+    Device as DeviceInfo, Export, People, Person, Pin, Privacy, Profile, PushSubscription, Usage,
 };
-use estafette_protocol::{DeviceId, ErrorCode, MediaId, Millis, PhoneNumber, limits};
+use estafette_protocol::{Body, DeviceId, ErrorCode, MediaId, Millis, PhoneNumber, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Refusal};
-use crate::mailbox::{Mailbox, NewDevice};
+use crate::mailbox::{Mailbox, Moving, NewDevice, PinHash};
 use crate::media::MediaWork;
 use crate::peer::cbor;
 use crate::schema;
@@ -45,6 +45,9 @@ pub enum AccountRequest {
         /// Its Ed25519 public key.
         #[serde(with = "array")]
         identity_key: [u8; 32],
+        /// The keyed hash of the PIN that was given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pin: Option<PinHash>,
     },
     /// Make this device one more of the account's.
     Link {
@@ -190,6 +193,35 @@ pub enum AccountRequest {
         /// Which file.
         media: MediaId,
     },
+    /// Is there a PIN?
+    Pin {
+        /// The device in the token.
+        device: DeviceId,
+    },
+    /// This is the PIN from now on, or there is none.
+    SetPin {
+        /// The device in the token.
+        device: DeviceId,
+        /// Its keyed hash.
+        pin: Option<PinHash>,
+    },
+    /// What goes along when the account moves to another number?
+    Moving {
+        /// The device in the token.
+        device: DeviceId,
+    },
+    /// That comes along from the number that the account had.
+    Arrive {
+        /// The device in the token.
+        device: DeviceId,
+        /// What the other mailbox answered: a [`Moving`].
+        moving: Body,
+    },
+    /// The account has moved: delete it here.
+    Leave {
+        /// The device in the token.
+        device: DeviceId,
+    },
     /// Where is the device pushed to?
     Subscription {
         /// The device in the token.
@@ -235,6 +267,10 @@ pub enum AccountAnswer {
     Uploads(Vec<MediaId>),
     /// What is said of the user, as far as whoever asks may see it.
     Profile(Profile),
+    /// Whether there is a PIN.
+    Pin(Pin),
+    /// What goes along.
+    Moving(Moving),
     /// Where the device is pushed to, if it is.
     Subscription(Option<PushSubscription>),
     /// Refused; nothing has changed but the count of tries.
@@ -249,15 +285,15 @@ pub enum AccountAnswer {
 cbor!(pub AccountRequest);
 
 /// 32 bytes as serde has an array, a list of numbers, but in a loop: what it derives is unrolled.
-mod array {
+pub(crate) mod array {
     use serde::de::{Deserialize, Deserializer, Error};
     use serde::ser::{Serialize, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
         bytes.as_slice().serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 32], D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 32], D::Error> {
         let bytes = Vec::deserialize(from)?;
         <[u8; 32]>::try_from(bytes).map_err(|bytes| Error::invalid_length(bytes.len(), &"32 bytes"))
     }
@@ -290,8 +326,12 @@ impl<S: Sql> Mailbox<S> {
         self.lapse(now)?;
         let answer = match request {
             AccountRequest::Code { hash } => self.on_code(now, hash)?,
-            AccountRequest::Register { number, hash, device, name, identity_key } => {
-                match self.check_code(now, hash)? {
+            AccountRequest::Register { number, hash, device, name, identity_key, pin } => {
+                let proven = match self.check_code(now, hash)? {
+                    Ok(()) => self.check_pin(now, pin)?,
+                    Err(refusal) => Err(refusal),
+                };
+                match proven {
                     Ok(()) => self.register(now, number, device, name, identity_key)?,
                     Err(refusal) => refusal.into(),
                 }
@@ -315,6 +355,11 @@ impl<S: Sql> Mailbox<S> {
             | AccountRequest::SetProfile { device, .. }
             | AccountRequest::SetPicture { device, .. }
             | AccountRequest::Visit { device }
+            | AccountRequest::Pin { device }
+            | AccountRequest::SetPin { device, .. }
+            | AccountRequest::Moving { device }
+            | AccountRequest::Arrive { device, .. }
+            | AccountRequest::Leave { device }
             | AccountRequest::Subscription { device }
             | AccountRequest::Subscribe { device, .. }
             | AccountRequest::Unsubscribe { device }
@@ -355,6 +400,11 @@ impl<S: Sql> Mailbox<S> {
                 AccountAnswer::Profile(self.shown_profile(viewer)?)
             }
             AccountRequest::ShownPicture { viewer } => self.shown_picture(viewer)?,
+            AccountRequest::Pin { .. } => AccountAnswer::Pin(Pin { set: self.has_pin()? }),
+            AccountRequest::SetPin { device, pin } => self.set_pin(now, device, pin)?,
+            AccountRequest::Moving { device } => self.moving(device)?,
+            AccountRequest::Arrive { device, moving } => self.arrive(now, device, &moving.0)?,
+            AccountRequest::Leave { device } => self.leave(device),
             AccountRequest::UploadEnded { media } => self.on_upload_ended(media)?,
             AccountRequest::Subscription { device } => self.subscription(device),
             AccountRequest::Subscribe { device, subscription } => {
@@ -425,9 +475,7 @@ impl<S: Sql> Mailbox<S> {
         if code.tries >= u64::from(limits::CODE_TRIES_MAX) {
             return Ok(Err(ErrorCode::CodeExpired.into()));
         }
-        // Every byte is looked at: time must not tell how much was right.
-        let difference = code.hash.iter().zip(hash).fold(0, |all, (a, b)| all | (a ^ b));
-        if difference != 0 {
+        if !is_same(&code.hash, &hash) {
             self.sql.run("UPDATE code SET tries = tries + 1", &[])?;
             return Ok(Err(ErrorCode::WrongCode.into()));
         }
@@ -443,6 +491,9 @@ impl<S: Sql> Mailbox<S> {
         name: String,
         identity_key: [u8; 32],
     ) -> Result<AccountAnswer, StorageError> {
+        if self.account.is_some() {
+            self.tell_keys_changed(now)?;
+        }
         self.commit_held(now)?;
         let earlier = std::mem::take(&mut self.devices);
         let cursor = earlier.iter().map(|device| device.cursor).max().unwrap_or(0);
@@ -487,6 +538,11 @@ impl<S: Sql> Mailbox<S> {
 /// Whether somebody else asks, who has paid for it.
 fn is_visit(request: &AccountRequest) -> bool {
     matches!(request, AccountRequest::ShownProfile { .. } | AccountRequest::ShownPicture { .. })
+}
+
+/// Whether two hashes are one. Every byte is looked at: time must not tell how much was right.
+pub(crate) fn is_same(known: &[u8; 32], given: &[u8; 32]) -> bool {
+    known.iter().zip(given).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 
 /// When another code may be asked for, after `sent` of them.

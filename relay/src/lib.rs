@@ -34,7 +34,7 @@ mod upload;
 pub use account::{AccountAnswer, AccountRequest};
 pub use config::Config;
 pub use effect::{Connect, Effect, Refusal, SocketId, Wake};
-pub use mailbox::Mailbox;
+pub use mailbox::{Mailbox, Moving, PinHash};
 pub use media::MediaWork;
 pub use peer::{PeerAnswer, PeerItem, PeerMessage, PeerRequest, Verdict};
 pub use push::{Push, PushId, PushOutcome};

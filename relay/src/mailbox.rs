@@ -9,11 +9,13 @@
 
 mod copies;
 mod devices;
+mod moving;
 mod on_device;
 mod on_peer;
 mod on_push;
 mod on_time;
 mod ownership;
+mod pin;
 mod presence;
 mod privacy;
 mod profile;
@@ -24,6 +26,8 @@ use estafette_protocol::{
     DeviceId, ErrorCode, Goaway, MessageId, Millis, PhoneNumber, ServerFrame,
 };
 use litemap::LiteMap;
+pub use moving::Moving;
+pub use pin::PinHash;
 use presence::Presence;
 use privacy::Privacy;
 

@@ -77,6 +77,12 @@ pub enum PeerItem {
         /// When that was so.
         at: Millis,
     },
+    /// My account was registered again: its devices, and so its keys, are others now. Refused with
+    /// `not_found` where nobody watches.
+    KeysChanged {
+        /// When.
+        at: Millis,
+    },
     /// My user types in the chat with yours.
     ChatState {
         /// What they do.
@@ -152,7 +158,10 @@ impl PeerRequest {
             PeerItem::Stored { ids, .. }
             | PeerItem::Delivered { ids, .. }
             | PeerItem::Receipt { ids, .. } => ids.len() * 17 + 64,
-            PeerItem::Watch { .. } | PeerItem::Presence { .. } | PeerItem::ChatState { .. } => 64,
+            PeerItem::Watch { .. }
+            | PeerItem::Presence { .. }
+            | PeerItem::KeysChanged { .. }
+            | PeerItem::ChatState { .. } => 64,
         }
     }
 }

@@ -23,7 +23,8 @@ pub enum AccountReply {
     },
     /// Sign a token for the device; or: it is done; or: it may, and was charged.
     Granted,
-    /// The data that were asked for: the JSON of one of the types in [`estafette_protocol::http`].
+    /// The data that were asked for: the JSON of one of the types in [`estafette_protocol::http`]; or what
+    /// an account takes along, for another account's mailbox.
     Data(Body),
     /// Refused; nothing has changed but the count of tries.
     Refused {
@@ -58,6 +59,8 @@ impl From<AccountAnswer> for AccountReply {
             AccountAnswer::Uploads(uploads) => data(&uploads),
             AccountAnswer::Profile(profile) => data(&profile),
             AccountAnswer::Subscription(subscription) => data(&subscription),
+            AccountAnswer::Pin(pin) => data(&pin),
+            AccountAnswer::Moving(moving) => Self::Data(Body(moving.encode())),
             AccountAnswer::Refused { code, retry_after } => Self::Refused { code, retry_after },
         }
     }

@@ -112,6 +112,15 @@ const MIGRATIONS: &[&[&str]] = &[
         picture TEXT NOT NULL,
         picture_bytes INTEGER NOT NULL
     ) STRICT"],
+    // The registration PIN, as a keyed hash. `tries` counts the wrong ones in a row, the last of them at
+    // `tried_at`. `alive_at` is when a device last set it, or was removed: see `pin.rs`.
+    &["CREATE TABLE pin (
+            id INTEGER PRIMARY KEY,
+            hash BLOB NOT NULL,
+            tries INTEGER NOT NULL,
+            tried_at INTEGER NOT NULL,
+            alive_at INTEGER NOT NULL
+        ) STRICT"],
     #[cfg(feature = "rehearsal")]
     &["ALTER TABLE device ADD COLUMN rehearsed INTEGER NOT NULL DEFAULT 0"],
 ];

@@ -124,6 +124,7 @@ fn a_hash_must_be_right_in_every_byte() {
             device: DeviceId(1),
             name: "test".into(),
             identity_key: [1; 32],
+            pin: None,
         };
         let answer = world.account(ALICE, request);
         assert_eq!(refused_with(&answer), (ErrorCode::WrongCode, None), "byte {place}");

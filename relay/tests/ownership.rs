@@ -5,7 +5,7 @@ mod support;
 
 use estafette_protocol::http::{Known, Person, Profile};
 use estafette_protocol::*;
-use estafette_relay::{AccountAnswer, AccountRequest, MediaWork, Refusal};
+use estafette_relay::{AccountAnswer, AccountRequest, MediaWork, PinHash, Refusal};
 use support::*;
 
 fn device(id: u64) -> DeviceId {
@@ -32,6 +32,9 @@ fn an_export_holds_all_that_is_held() {
     ] {
         assert_eq!(world.account(ALICE, said), AccountAnswer::Granted);
     }
+    let pin = Some(PinHash([4; 32]));
+    let set = AccountRequest::SetPin { device: device(1), pin };
+    assert_eq!(world.account(ALICE, set), AccountAnswer::Granted);
     let bob = world.connect(BOB, 1);
     let watch = Presence { available: true, watch: vec![number(ALICE)] };
     world.says(BOB, bob, &[ClientFrame::Presence(watch)]);
@@ -52,6 +55,7 @@ fn an_export_holds_all_that_is_held() {
     assert_eq!(export.watchers, [number(BOB)]);
     assert_eq!(export.profile, Profile { version: 2, ..profile });
     assert_eq!(export.picture_bytes, 7);
+    assert!(export.pin);
     let waiting = &export.waiting[0];
     assert_eq!(
         (waiting.id, waiting.from, waiting.device),

@@ -1,7 +1,8 @@
-//! One-time codes: six digits, every value as likely as any other, and the keyed hash under which the
-//! account keeps them.
+//! One-time codes: six digits, every value as likely as any other; and the keyed hashes under which the
+//! account keeps them and its registration PIN.
 
 use estafette_protocol::{PhoneNumber, limits::CODE_DIGITS};
+use estafette_relay::PinHash;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -38,6 +39,21 @@ impl Code {
     }
 }
 
+/// What a device made of a registration PIN: it never says the PIN itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Pin(pub(crate) [u8; 32]);
+
+impl Pin {
+    /// HMAC-SHA256 of number and PIN: without the key, what is stored cannot be tried out, however short
+    /// the PIN is.
+    pub(crate) fn hash(&self, key: &[u8], number: PhoneNumber) -> PinHash {
+        // The label begins as no number does, and so as no text that is made of a code.
+        let number = number.to_string();
+        let parts: [&[u8]; 3] = [b"registration pin", number.as_bytes(), &self.0];
+        PinHash(mac(key, &parts).finalize().into_bytes().into())
+    }
+}
+
 /// HMAC-SHA256 (RFC 2104) over the concatenation of some parts.
 pub(crate) fn mac(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
     // HMAC takes a key of any length, so the other arm is never reached.
@@ -51,7 +67,7 @@ pub(crate) fn mac(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
 
 #[cfg(test)]
 mod tests {
-    use super::Code;
+    use super::{Code, Pin};
 
     #[test]
     fn a_code_has_six_digits_and_no_bias() {
@@ -81,5 +97,16 @@ mod tests {
         assert_ne!(first, hash(b"kez", number, "123456"));
         assert_ne!(first, hash(b"key", other, "123456"));
         assert_ne!(first, hash(b"key", number, "123457"));
+    }
+
+    #[test]
+    fn the_hash_of_a_pin_depends_on_key_number_and_pin() {
+        let number = "+33600000001".parse().unwrap();
+        let other = "+33600000002".parse().unwrap();
+        let first = Pin([1; 32]).hash(b"key", number);
+        assert_eq!(first, Pin([1; 32]).hash(b"key", number));
+        assert_ne!(first, Pin([1; 32]).hash(b"kez", number));
+        assert_ne!(first, Pin([1; 32]).hash(b"key", other));
+        assert_ne!(first, Pin([2; 32]).hash(b"key", number));
     }
 }

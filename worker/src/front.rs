@@ -4,7 +4,9 @@
 //! registration) without a token that was signed here and is still good.
 
 mod link;
+mod moving;
 mod people;
+mod pin;
 mod profile;
 mod push;
 
@@ -166,6 +168,7 @@ impl Front {
             Route::CollectLink(code) => self.collect_link(code).await,
             Route::Export => self.export().await,
             Route::DeleteAccount => self.delete_account().await,
+            Route::MoveAccount => self.move_account().await,
             Route::Privacy => self.privacy().await,
             Route::SetPrivacy => self.set_privacy().await,
             Route::People => self.people().await,
@@ -176,6 +179,9 @@ impl Front {
             Route::PutPicture => self.put_picture().await,
             Route::DropPicture => self.drop_picture().await,
             Route::Picture(number) => self.picture(number).await,
+            Route::Pin => self.pin().await,
+            Route::SetPin => self.set_pin().await,
+            Route::RemovePin => self.remove_pin().await,
             Route::Usage => self.usage().await,
             Route::Media(id) => self.download(id).await,
             Route::Subscription => self.subscription().await,
@@ -215,12 +221,13 @@ impl Front {
     }
 
     async fn register(&self) -> Result<Response, Failure> {
-        let Registration { number, code, name, identity_key } =
+        let Registration { number, code, name, identity_key, pin } =
             input::registration(&self.body().await?)?;
         self.limit_address().await?;
-        let hash = code.hash(&self.setup.code_key, number);
+        let key = &self.setup.code_key;
+        let (hash, pin) = (code.hash(key, number), pin.map(|pin| pin.hash(key, number)));
         let device = DeviceId(getrandom::u64().or(Err(ErrorCode::Internal))?);
-        let request = AccountRequest::Register { number, hash, device, name, identity_key };
+        let request = AccountRequest::Register { number, hash, device, name, identity_key, pin };
         let answer = self.ask(number, &request).await?;
         self.grant(201, answer, Identity { account: number, device })
     }

@@ -1,11 +1,11 @@
 //! What comes from outside: headers and JSON bodies, checked before anything is done with them.
 
 use base64ct::{Base64, Encoding as _};
-use estafette_protocol::http::{CodeRequest, DeviceName, Profile, RegisterRequest};
+use estafette_protocol::http::{CodeRequest, DeviceName, NewPin, Profile, RegisterRequest};
 use estafette_protocol::{Encoding, ErrorCode, PhoneNumber, limits};
 use serde::Deserialize;
 
-use crate::code::Code;
+use crate::code::{Code, Pin};
 
 /// The longest body of a request, in bytes. The longest honest one has about 300.
 pub(crate) const BODY_BYTES_MAX: usize = 4096;
@@ -18,6 +18,7 @@ pub(crate) struct Registration {
     pub(crate) code: Code,
     pub(crate) name: String,
     pub(crate) identity_key: [u8; 32],
+    pub(crate) pin: Option<Pin>,
 }
 
 /// Reads the body of `POST /v1/registration/code`.
@@ -28,11 +29,18 @@ pub(crate) fn code_request(body: &[u8]) -> Result<PhoneNumber, ErrorCode> {
 
 /// Reads the body of `POST /v1/registration`.
 pub(crate) fn registration(body: &[u8]) -> Result<Registration, ErrorCode> {
-    let RegisterRequest { number, code, name, identity_key } = json(body)?;
+    let RegisterRequest { number, code, name, identity_key, pin } = json(body)?;
     let number = number.parse().or(Err(ErrorCode::InvalidNumber))?;
     let (name, identity_key) = new_device(name, &identity_key)?;
+    let pin = pin.as_deref().map(bytes).transpose()?.map(Pin);
     let code = Code::typed(&code).ok_or(ErrorCode::WrongCode)?;
-    Ok(Registration { number, code, name, identity_key })
+    Ok(Registration { number, code, name, identity_key, pin })
+}
+
+/// Reads the body of `PUT /v1/pin`.
+pub(crate) fn new_pin(body: &[u8]) -> Result<Pin, ErrorCode> {
+    let NewPin { pin } = json(body)?;
+    bytes(&pin).map(Pin)
 }
 
 /// Reads what is said of a new device: its name and its key.
@@ -43,8 +51,13 @@ pub(crate) fn new_device(
     if name.len() > limits::DEVICE_NAME_BYTES_MAX {
         return Err(ErrorCode::TooLarge);
     }
-    let identity_key = Base64::decode_vec(identity_key).or(Err(ErrorCode::Malformed))?;
-    Ok((name, identity_key.try_into().or(Err(ErrorCode::Malformed))?))
+    Ok((name, bytes(identity_key)?))
+}
+
+/// 32 bytes in base64.
+fn bytes(text: &str) -> Result<[u8; 32], ErrorCode> {
+    let bytes = Base64::decode_vec(text).or(Err(ErrorCode::Malformed))?;
+    bytes.try_into().or(Err(ErrorCode::Malformed))
 }
 
 /// Reads the body of `PATCH /v1/devices/{id}`.
@@ -106,7 +119,7 @@ mod tests {
     fn register(number: &str, code: &str, name: &str, identity_key: &str) -> Option<ErrorCode> {
         let [number, code, name, identity_key] =
             [number, code, name, identity_key].map(str::to_owned);
-        let request = RegisterRequest { number, code, name, identity_key };
+        let request = RegisterRequest { number, code, name, identity_key, pin: None };
         registration(&serde_json::to_vec(&request).unwrap()).err()
     }
 
@@ -123,6 +136,24 @@ mod tests {
             ("+33612345678", "042137", "a", "", Some(ErrorCode::Malformed)),
         ] {
             assert_eq!(register(number, code, name, key), expected, "{number} {code} {name} {key}");
+        }
+    }
+
+    #[test]
+    fn a_pin_is_32_bytes_or_absent() {
+        let read = |pin: &str| {
+            let start = r#"{"number":"+33612345678","code":"042137","name":"","identity_key":"#;
+            let body = format!("{start}\"{KEY}\"{pin}}}");
+            registration(body.as_bytes()).map(|registration| registration.pin.is_some())
+        };
+        assert_eq!(read(""), Ok(false));
+        assert_eq!(read(r#","pin":null"#), Ok(false));
+        assert_eq!(read(&format!(r#","pin":"{KEY}""#)), Ok(true));
+        for wrong in [r#","pin":"1234""#, r#","pin":"=""#, r#","pin":1234"#] {
+            assert_eq!(read(wrong), Err(ErrorCode::Malformed), "{wrong}");
+        }
+        for wrong in [r#"{"pin":"1234"}"#, r#"{"pin":null}"#, "{}"] {
+            assert_eq!(new_pin(wrong.as_bytes()).err(), Some(ErrorCode::Malformed), "{wrong}");
         }
     }
 

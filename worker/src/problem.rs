@@ -105,10 +105,15 @@ fn sentence(code: ErrorCode) -> &'static str {
         ErrorCode::DeviceRemoved => "The device no longer belongs to the account: register again.",
         ErrorCode::WrongCode => "That is not the code that was sent: read it again.",
         ErrorCode::CodeExpired => "There is no code to compare with: ask for a new one.",
+        ErrorCode::PinRequired => {
+            "The account has a registration PIN: send it with the code, or wait until it opens."
+        }
+        ErrorCode::WrongPin => "That is not the account's registration PIN.",
         ErrorCode::LinkExpired => {
             "The code is no longer good: let the new device show another one."
         }
         ErrorCode::NotPrimary => "Do that on the account's primary device: see /v1/devices.",
+        ErrorCode::Waiting => "Something waits for this device: connect and fetch it first.",
         ErrorCode::TooManyPeople => {
             "The account says something of as many others as it may: forget one first."
         }

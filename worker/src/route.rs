@@ -19,6 +19,7 @@ pub(crate) enum Route<'a> {
     CollectLink(&'a str),
     Export,
     DeleteAccount,
+    MoveAccount,
     Privacy,
     SetPrivacy,
     People,
@@ -29,6 +30,9 @@ pub(crate) enum Route<'a> {
     DropPicture,
     ShownProfile(PhoneNumber),
     Picture(PhoneNumber),
+    Pin,
+    SetPin,
+    RemovePin,
     Usage,
     Media(MediaId),
     Subscription,
@@ -67,8 +71,10 @@ pub(crate) fn route<'a>(method: &str, url: &'a str) -> Result<Route<'a>, Unroute
         "/v1/profile" => (Route::Profile, "GET, HEAD, PUT"),
         "/v1/profile/picture" if method == "DELETE" => (Route::DropPicture, "DELETE"),
         "/v1/profile/picture" => (Route::PutPicture, "DELETE, PUT"),
+        "/v1/account/move" => (Route::MoveAccount, "POST"),
         "/v1/account" if method == "DELETE" => (Route::DeleteAccount, "DELETE"),
         "/v1/account" => (Route::Export, "GET, HEAD, DELETE"),
+        "/v1/pin" => (pin(method), "GET, HEAD, PUT, DELETE"),
         "/v1/usage" => (Route::Usage, READ),
         "/v1/push" => (push(method), "GET, HEAD, PUT, DELETE"),
         "/v1/socket" => (Route::Socket, "GET"),
@@ -121,6 +127,14 @@ fn is_link(code: &str) -> bool {
     code.len() == 40 && code.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+fn pin(method: &str) -> Route<'static> {
+    match method {
+        "PUT" => Route::SetPin,
+        "DELETE" => Route::RemovePin,
+        _ => Route::Pin,
+    }
+}
+
 fn push(method: &str) -> Route<'static> {
     match method {
         "PUT" => Route::Subscribe,
@@ -171,6 +185,7 @@ mod tests {
             ("POST", "/v1/registration", Route::Register),
             ("POST", "/v1/token", Route::Renew),
             ("POST", "/v1/links", Route::OfferLink),
+            ("POST", "/v1/account/move", Route::MoveAccount),
             ("GET", LINK, Route::CollectLink(&LINK[10..])),
             ("GET", "/v1/usage", Route::Usage),
             ("GET", "/v1/people", Route::People),
@@ -198,6 +213,15 @@ mod tests {
             ("POST", Err(Unrouted::MethodNotAllowed("GET, HEAD, PUT, DELETE"))),
         ] {
             assert_eq!(at(method, "/v1/push"), expected);
+        }
+        for (method, expected) in [
+            ("GET", Ok(Route::Pin)),
+            ("HEAD", Ok(Route::Pin)),
+            ("PUT", Ok(Route::SetPin)),
+            ("DELETE", Ok(Route::RemovePin)),
+            ("POST", Err(Unrouted::MethodNotAllowed("GET, HEAD, PUT, DELETE"))),
+        ] {
+            assert_eq!(at(method, "/v1/pin"), expected);
         }
         let device = "/v1/devices/00000000000000ff";
         for (method, path, expected) in [

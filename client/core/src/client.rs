@@ -10,6 +10,7 @@ mod connection;
 mod departure;
 mod files;
 mod inbox;
+mod moving;
 mod outbox;
 mod presence;
 mod receipts;

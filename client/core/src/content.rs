@@ -11,12 +11,14 @@
 
 mod fields;
 mod media;
+mod moved;
 mod picture;
 
 use core::fmt;
 
 use self::fields::Fields;
 pub use self::media::{About, CAPTION_BYTES_MAX, Media, NAME_BYTES_MAX};
+pub use self::moved::Moved;
 pub use self::picture::Picture;
 
 /// What tells content from text: CBOR's tag 55799, which means nothing but "this is CBOR".
@@ -30,6 +32,8 @@ pub enum Content<'a> {
     Text(&'a str),
     /// A file.
     Media(Box<Media>),
+    /// The sender has another number.
+    Moved(Moved),
     /// Something of this kind, which this version does not know.
     Unknown(&'a str),
 }
@@ -61,6 +65,7 @@ impl<'a> Content<'a> {
         let fields = Fields::read(map)?;
         match fields.text("kind")?.ok_or(ContentError::Malformed)? {
             Media::KIND => Ok(Self::Media(Box::new(Media::read(&fields)?))),
+            Moved::KIND => Ok(Self::Moved(Moved::read(&fields)?)),
             kind => Ok(Self::Unknown(kind)),
         }
     }
@@ -72,6 +77,7 @@ impl fmt::Debug for Content<'_> {
         match self {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
             Self::Media(media) => media.fmt(f),
+            Self::Moved(moved) => moved.fmt(f),
             Self::Unknown(_) => f.write_str("Unknown"),
         }
     }

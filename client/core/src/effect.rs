@@ -111,6 +111,14 @@ pub enum Event {
         /// When they last were, unless they are or hide it.
         last_seen: Option<Millis>,
     },
+    /// The peer of the open chat registered their number again: their devices, and the keys of those,
+    /// are others now. Told at once or never.
+    KeysChanged {
+        /// Who.
+        peer: PhoneNumber,
+        /// When, by the server's clock.
+        at: Millis,
+    },
     /// What a peer does in their chat with this account has changed.
     Activity {
         /// Who.

@@ -17,6 +17,7 @@ mod content;
 mod effect;
 pub mod media;
 mod message;
+mod pin;
 mod store;
 
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
@@ -25,8 +26,9 @@ use sqlite_wasm_rs as _;
 pub use client::{Client, ClientError, Identity, Pending};
 pub use config::Config;
 pub use content::{
-    About, CAPTION_BYTES_MAX, Content, ContentError, Media, NAME_BYTES_MAX, Picture,
+    About, CAPTION_BYTES_MAX, Content, ContentError, Media, Moved, NAME_BYTES_MAX, Picture,
 };
 pub use effect::{Effect, Event, Input};
 pub use message::{Chat, Contact, Message, Status};
+pub use pin::{PinError, PinKey};
 pub use store::{KnownProfile, Outgoing, OutgoingFile, Sharing, Store, StoreError, StoreKey};

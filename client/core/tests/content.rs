@@ -5,7 +5,9 @@ mod harness;
 
 use data_encoding::HEXLOWER;
 use estafette_core::media::{MediaKey, SIZE_MAX};
-use estafette_core::{About, CAPTION_BYTES_MAX, Content, ContentError, Media, NAME_BYTES_MAX};
+use estafette_core::{
+    About, CAPTION_BYTES_MAX, Content, ContentError, Media, Moved, NAME_BYTES_MAX,
+};
 use estafette_protocol::{Body, Deliver, MediaId, ServerFrame};
 use harness::*;
 use minicbor::Encoder;
@@ -129,10 +131,49 @@ fn a_file_is_told_of_in_these_bytes() {
 #[test]
 fn the_page_of_the_protocol_shows_these_bytes() {
     let page = include_str!("../../../docs/protocol.md");
-    let block = page.split("```hex\n").nth(1).unwrap().split("```").next().unwrap();
-    let bytes = block.lines().map(|line| line.split('#').next().unwrap_or_default());
-    let shown: String = bytes.collect::<String>().split_whitespace().collect();
-    assert_eq!(shown, PHOTO);
+    let blocks = page.split("```hex\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let shown: Vec<String> = blocks
+        .map(|block| {
+            let bytes = block.lines().map(|line| line.split('#').next().unwrap_or_default());
+            bytes.collect::<String>().split_whitespace().collect()
+        })
+        .collect();
+    for bytes in [PHOTO, MOVED] {
+        assert!(shown.iter().any(|shown| shown == bytes), "{bytes}");
+    }
+}
+
+const MOVED: &str = concat!(
+    "d9d9f7",
+    "a2",
+    "646b696e64",
+    "656d6f766564", // kind: moved
+    "62746f",
+    "1b000004786386804e", // to: 4915112345678
+);
+
+#[test]
+fn a_new_number_is_told_in_these_bytes() {
+    let moved = Moved { to: number(4_915_112_345_678) };
+    assert_eq!(HEXLOWER.encode(&moved.to_body()), MOVED);
+    let bytes = hex(MOVED);
+    let read = Content::read(&bytes).unwrap();
+    assert_eq!(read, Content::Moved(moved));
+    assert_eq!(format!("{read:?}"), "Moved", "a message may reach a log");
+    let kind: (&str, &[u8]) = ("kind", b"\x65moved");
+    let wrong = |to: &[u8]| body(&[kind, ("to", to)]);
+    for body in [
+        body(&[kind]),
+        wrong(b"\xf6"),
+        wrong(b"\x00"),
+        wrong(b"\x1b\x00\x03\x8d\x7e\xa4\xc6\x80\x00"),
+        wrong(b"\x64+331"),
+    ] {
+        assert_eq!(Content::read(&body), Err(ContentError::Field("to")), "{body:x?}");
+    }
+    // Fields of a later version are read over.
+    let later = body(&[kind, ("why", b"\x61x"), ("to", b"\x1b\x00\x00\x04\x78\x63\x86\x80\x4e")]);
+    assert_eq!(Content::read(&later), Ok(Content::Moved(moved)));
 }
 
 #[test]

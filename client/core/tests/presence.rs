@@ -5,7 +5,7 @@ mod harness;
 
 use estafette_core::{Event, Input};
 use estafette_protocol::limits::CHAT_STATE_LIFE;
-use estafette_protocol::{Activity, ChatState, Mark, Presence};
+use estafette_protocol::{Activity, ChatState, KeysChanged, Mark, Presence, ServerFrame};
 use harness::*;
 
 fn is_there(phone: &mut Phone, available: bool) -> Said {
@@ -180,4 +180,15 @@ fn a_crowd_that_types_is_bounded() {
         + phone.hears(crowd[200..].to_vec()).activities().len();
     assert_eq!(told, 256);
     assert_eq!(phone.wait(CHAT_STATE_LIFE).activities().len(), 256);
+}
+
+#[test]
+fn that_somebody_has_new_keys_is_told_and_kept_nowhere() {
+    let mut phone = Phone::connected();
+    phone.opens_chat(Some(BOB));
+    let changed = ServerFrame::KeysChanged(KeysChanged { from: number(BOB), at: START });
+    let said = phone.hears(vec![changed]);
+    assert_eq!(said.events, [Event::KeysChanged { peer: number(BOB), at: START }]);
+    assert!(said.acks().is_empty());
+    assert!(phone.screen(BOB).is_empty());
 }

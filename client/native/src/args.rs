@@ -52,6 +52,12 @@ An exception means the opposite of the audience for one person: it is hidden fro
 see it, and shown to somebody who would not. Another audience takes the exceptions of before away. \
 The server keeps the numbers of those who are one.";
 
+const PIN: &str = "\
+Without a command, says whether there is a PIN. It is 4 to 12 digits, asked for after the code when \
+the number is registered again, and never leaves this machine: the server gets what is made of it. \
+After wrong ones it cannot be tried for longer and longer. A PIN that is lost opens once none of your \
+devices was there for seven days. Without a terminal, it is read from standard input.";
+
 /// Messages over Estafette, from the command line.
 #[derive(Debug, Parser)]
 #[command(name = "estafette", version, after_help = AFTER, max_term_width = 100)]
@@ -117,6 +123,12 @@ pub(crate) enum Command {
     /// Have all that the server holds of you, or delete it
     #[command(subcommand)]
     Account(Account),
+    /// Guard the number against whoever gets hold of a code that is sent to it
+    #[command(after_help = PIN)]
+    Pin {
+        #[command(subcommand)]
+        command: Option<Pin>,
+    },
     /// See how the server, the connection and this device are
     Status,
     /// Print completions for a shell
@@ -132,7 +144,8 @@ pub(crate) enum Command {
 #[command(
     after_help = "The code is asked for on the terminal, or read from standard input. A script may \
                         also run it twice: without --code and with standard input closed, which \
-                        sends the code and ends with exit code 3, then with --code."
+                        sends the code and ends with exit code 3, then with --code. A registration PIN is asked \
+                        for after the code, in the same way."
 )]
 pub(crate) struct Register {
     /// The number to register
@@ -443,6 +456,22 @@ pub(crate) enum Account {
                             connects. What this machine holds is not in it: see history."
     )]
     Export,
+    /// Move the account to another number, and tell those whom you know
+    #[command(
+        after_help = "Your contacts, and those to whom you wrote, are told the new number; the blocked \
+                            are not. Who may see what, and whom you block, moves along, and so does what \
+                            this machine keeps. Your other devices are signed out, and linked again \
+                            afterwards; a registration PIN is set again. The old number is no longer \
+                            registered. Only the primary device can do it. Interrupted, the same command \
+                            goes on where it stopped."
+    )]
+    Move {
+        /// The new number
+        number: String,
+        /// The code that was sent to it; without it, one is sent and asked for
+        #[arg(long)]
+        code: Option<String>,
+    },
     /// Delete the account from the server, for good
     #[command(
         after_help = "Your devices are signed out, what waits for them is gone, and who writes \
@@ -454,6 +483,14 @@ pub(crate) enum Account {
         /// The account's number, to make sure; without it, it is asked for
         number: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Pin {
+    /// Set the PIN, in place of the one before
+    Set,
+    /// Register the number by the code alone again
+    Remove,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

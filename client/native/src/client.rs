@@ -148,6 +148,15 @@ impl Handle {
         Ok(self.work(move |core, now| core.send_all(now, to, bodies)).await??)
     }
 
+    /// Tells everybody whom this device knows that the account moves to another number, once. Returns how
+    /// many they are.
+    ///
+    /// # Errors
+    /// When too many messages wait to be sent ([`Error::NotTaken`]).
+    pub async fn tell_moved(&self, to: PhoneNumber) -> Result<usize, Error> {
+        Ok(self.work(move |core, now| core.tell_moved(now, to)).await??)
+    }
+
     /// Tells a peer that their messages were read, up to this one.
     ///
     /// # Errors

@@ -6,8 +6,10 @@ mod fetch;
 mod link;
 mod listen;
 mod mailbox;
+mod moving;
 mod overview;
 mod ownership;
+mod pin;
 mod privacy;
 mod profile;
 mod progress;
@@ -41,6 +43,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Unblock { who } => privacy::block(&args, who, false, output).await,
         Command::Devices(command) => account::devices(&args, command, output).await,
         Command::Account(command) => ownership::run(&args, command, output).await,
+        Command::Pin { command } => pin::run(&args, command.as_ref(), output).await,
         Command::Status => overview::run(&args, output).await,
         Command::Completions { shell } => {
             let mut command = Args::command();
@@ -58,6 +61,11 @@ fn history(args: &Args, asked: &History, output: &Output) -> Result<(), Failure>
     let messages = store.history(peer, asked.limit)?;
     for message in &messages {
         output.message(message, &contacts, stranger)?;
+    }
+    if let Some(moved) =
+        messages.iter().rev().find_map(|message| place::moved(args, message, &contacts))
+    {
+        output.remark(&moved);
     }
     if store.is_blocked(peer)? {
         output.remark(&format!("{}.", place::blocked(args, peer, &contacts).message));

@@ -45,7 +45,8 @@ pub use error::{Error, ProfileError};
 pub use estafette_core::media::safe_file_name;
 pub use estafette_core::{
     About, Chat, ClientError, Config, Contact, Content, ContentError, Event, KnownProfile, Media,
-    Message, Pending, Picture, Sharing, Status, Store, StoreError, StoreKey,
+    Message, Moved, Pending, Picture, PinError, PinKey, Sharing, Status, Store, StoreError,
+    StoreKey,
 };
 pub use estafette_protocol::http::Profile as UserProfile;
 pub use estafette_protocol::http::{
@@ -58,8 +59,8 @@ pub use estafette_protocol::{
 };
 pub use linking::Linking;
 pub use number::read_number;
-pub use profile::Profile;
-pub use server::{Account, Server};
+pub use profile::{Moving, Profile};
+pub use server::{Account, Proof, Server};
 pub use transfer::{
     Destination, FileToSend, Progress, Report, Stage, Unfinished, Uploaded, unseen,
 };

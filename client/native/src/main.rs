@@ -7,6 +7,7 @@ mod failure;
 mod output;
 mod place;
 mod qr;
+mod secret;
 mod text;
 
 use std::process::ExitCode;

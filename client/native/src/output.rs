@@ -8,21 +8,22 @@ use std::io::{self, IsTerminal, Write};
 use data_encoding::{BASE64, HEXLOWER};
 use estafette::{
     Activity, Attribute, Audience, Contact, Content, Device, DeviceId, ErrorCode, Event, Media,
-    MediaId, Message, MessageId, Millis, PhoneNumber, Status,
+    MediaId, Message, MessageId, Millis, Moved, PhoneNumber, Status,
 };
 use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 
 use crate::failure::{Failure, why_not_sent};
 use crate::place;
-use crate::text::{local, mark, says, time};
+use crate::text::{keys_changed, local, mark, says, time};
 
 /// One JSON object.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Line<'a> {
-    /// A message that says `text`, or tells of `media`; `body` in base64 where it is neither. `name` begins
-    /// with a tilde where it is what they call themselves.
+    /// A message that says `text`, or tells of `media`, or that its sender has `moved` to another number;
+    /// `body` in base64 where it is none of them. `name` begins with a tilde where it is what they call
+    /// themselves.
     Message {
         peer: PhoneNumber,
         name: Option<&'a str>,
@@ -35,6 +36,9 @@ pub(crate) enum Line<'a> {
         text: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         media: Option<FileLine>,
+        /// The sender's new number.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        moved: Option<PhoneNumber>,
         #[serde(skip_serializing_if = "Option::is_none")]
         body: Option<String>,
         /// Whether nobody knows its sender here. Left out where somebody does.
@@ -65,6 +69,12 @@ pub(crate) enum Line<'a> {
     ReadElsewhere { peer: PhoneNumber, ids: &'a [MessageId] },
     /// Whether the peer of the open chat is there.
     Presence { peer: PhoneNumber, available: bool, last_seen: Option<Millis> },
+    /// A peer registered their number again: their keys are others now.
+    KeysChanged { peer: PhoneNumber, at: Millis },
+    /// The account has another number.
+    Moved { from: PhoneNumber, to: PhoneNumber },
+    /// Whether the account has a registration PIN.
+    Pin { set: bool },
     /// What a peer does in the chat: `composing`, `recording` or `paused`.
     Activity { peer: PhoneNumber, activity: Activity },
     /// Messages before this one never came.
@@ -199,12 +209,13 @@ fn as_text<S: Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Er
 
 impl<'a> Line<'a> {
     fn message(message: &'a Message, name: Option<&'a str>, stranger: bool) -> Self {
-        let (text, media) = match message.content() {
-            Ok(Content::Text(text)) => (Some(text), None),
-            Ok(Content::Media(media)) => (None, Some(FileLine::of(*media))),
-            _ => (None, None),
-        };
-        let neither = text.is_none() && media.is_none();
+        let (mut text, mut media, mut moved, mut body) = (None, None, None, None);
+        match message.content() {
+            Ok(Content::Text(says)) => text = Some(says),
+            Ok(Content::Media(file)) => media = Some(FileLine::of(*file)),
+            Ok(Content::Moved(Moved { to })) => moved = Some(to),
+            _ => body = Some(BASE64.encode(&message.body)),
+        }
         Self::Message {
             peer: message.peer,
             name,
@@ -214,7 +225,8 @@ impl<'a> Line<'a> {
             status: message.status,
             text,
             media,
-            body: neither.then(|| BASE64.encode(&message.body)),
+            moved,
+            body,
             stranger,
         }
     }
@@ -244,6 +256,7 @@ impl<'a> Line<'a> {
             Event::Presence { peer, available, last_seen } => {
                 Self::Presence { peer, available, last_seen }
             }
+            Event::KeysChanged { peer, at } => Self::KeysChanged { peer, at },
             Event::Activity { peer, activity } => Self::Activity { peer, activity },
             Event::Failed { peer, id, code } => Self::Failed { peer, id, code },
             Event::Gap { peer, id, last } => Self::Gap { peer, id, last },
@@ -354,6 +367,11 @@ impl Output {
                 let who =
                     place::name(*peer, contacts).map_or_else(|| peer.to_string(), str::to_owned);
                 self.remark(&format!("Something that {who} sent before this never came."));
+            }
+            Event::KeysChanged { peer, .. } => {
+                let who =
+                    place::name(*peer, contacts).map_or_else(|| peer.to_string(), str::to_owned);
+                self.remark(&keys_changed(&who));
             }
             Event::StoreFailed(error) => self.remark(&format!("{error}.")),
             _ => {}

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use estafette::{
-    ChatUrl, Contact, NumberError, PhoneNumber, Profile, Store, StoreError, read_number,
+    ChatUrl, Contact, Content, Message, Moved, NumberError, PhoneNumber, Profile, Store,
+    StoreError, read_number,
 };
 
 use crate::args::Args;
@@ -35,6 +36,19 @@ pub(crate) fn stranger(args: &Args, number: PhoneNumber) -> String {
     format!(
         "{number} is not in your contacts, and you never wrote to them: answer, or run {block}."
     )
+}
+
+/// What to do about somebody who says that they have another number; `None` where a message says
+/// something else.
+pub(crate) fn moved(args: &Args, message: &Message, contacts: &[Contact]) -> Option<String> {
+    let Ok(Content::Moved(Moved { to })) = message.content() else { return None };
+    let from = message.peer;
+    let who = name(from, contacts).map_or_else(|| from.to_string(), str::to_owned);
+    let chat = example(args, &format!("chat {to}"));
+    let add = example(args, &format!("contacts add {to} NAME"));
+    message.incoming.then(|| {
+        format!("{who} has a new number: {to}. {chat} writes to them there, {add} names them.")
+    })
 }
 
 /// Why nothing is sent to somebody.

@@ -6,6 +6,7 @@
 //! | `identity.key` | the device's Ed25519 secret | register or link again |
 //! | `store.key` | key and salt of the store | the store is lost with it |
 //! | `store.db` | messages and contacts, encrypted | what waits on the server comes |
+//! | `moving.json` | the account at the number that this one moves to, while it does | the move begins again |
 //! | `spool/` | files from pipes on their way out, encrypted with keys of the store | they are not sent |
 //! | `lock` | the process that has the profile | it is made again |
 //!
@@ -18,15 +19,26 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::SigningKey;
 use estafette_core::{Store, StoreKey};
 use estafette_protocol::PhoneNumber;
+use serde::{Deserialize, Serialize};
 
 use crate::files::{io, lock, private_directory, read_private, write_private};
-use crate::{Account, Error, LinkUrl, Linking, ProfileError, Server};
+use crate::{Account, Error, LinkUrl, Linking, ProfileError, Proof, Server};
 
 const ACCOUNT: &str = "account.json";
 const IDENTITY: &str = "identity.key";
 const STORE_KEY: &str = "store.key";
 const STORE: &str = "store.db";
 const SPOOL: &str = "spool";
+const MOVING: &str = "moving.json";
+
+/// The account at the number that a profile moves to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Moving {
+    /// It, as this device registered it.
+    pub account: Account,
+    /// Whether the server was asked to move: whether it did is not known then.
+    pub asked: bool,
+}
 
 /// A registered device and its files, held by this process.
 #[derive(Debug)]
@@ -74,17 +86,18 @@ impl Profile {
         Ok(serde_json::from_slice(&bytes).map_err(damaged)?)
     }
 
-    /// Proves a number with the code that [`Server::request_code`] sent, and makes the profile, or
+    /// Proves a number with the code that [`Server::request_code`] sent, and the account's PIN where it has
+    /// one, and makes the profile, or
     /// renews the one that the number has there.
     ///
     /// # Errors
     /// When the server refuses or doesn't answer, the profile belongs to another number, another
     /// process has it, or the files can't be written.
-    pub async fn register(
+    pub async fn register<'a>(
         directory: impl Into<PathBuf>,
         server: &Server,
         number: PhoneNumber,
-        code: &str,
+        proof: impl Into<Proof<'a>>,
         name: &str,
     ) -> Result<Self, Error> {
         let directory = directory.into();
@@ -97,7 +110,7 @@ impl Profile {
         )?);
         store_key(&directory)?;
         let identity_key = identity.verifying_key().to_bytes();
-        let account = server.register(number, code, name, &identity_key).await?;
+        let account = server.register(number, proof, name, &identity_key).await?;
         Ok(Self::of(directory, lock, account)?)
     }
 
@@ -168,6 +181,62 @@ impl Profile {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Where the account is on its way to, if it is.
+    ///
+    /// # Errors
+    /// When the file is damaged or can be read by others.
+    pub fn moving(&self) -> Result<Option<Moving>, Error> {
+        let path = self.directory.join(MOVING);
+        let Some(bytes) = read_private(&path)? else { return Ok(None) };
+        let what_to_do = "delete it and begin again";
+        let damaged = |_| ProfileError::Damaged { path, what_to_do };
+        Ok(Some(serde_json::from_slice(&bytes).map_err(damaged)?))
+    }
+
+    /// Proves the number to which the account is to move, and keeps what comes of it beside the account.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer, or the files can't be written.
+    pub async fn register_beside(
+        &self,
+        number: PhoneNumber,
+        proof: impl Into<Proof<'_>>,
+        name: &str,
+    ) -> Result<Account, Error> {
+        let identity = SigningKey::from_bytes(&secret(
+            &self.directory.join(IDENTITY),
+            "delete it and register again",
+        )?);
+        let identity_key = identity.verifying_key().to_bytes();
+        let server = &self.account.server;
+        let account = server.register(number, proof, name, &identity_key).await?;
+        Self::keep_moving(&self.directory, &Moving { account: account.clone(), asked: false })?;
+        Ok(account)
+    }
+
+    /// Keeps how far the account of the profile in a directory is on its way. A client may have the profile.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn keep_moving(directory: &Path, moving: &Moving) -> Result<(), Error> {
+        let path = directory.join(MOVING);
+        let json =
+            serde_json::to_vec_pretty(moving).map_err(|error| io("write", &path)(error.into()))?;
+        Ok(write_private(&path, &json)?)
+    }
+
+    /// The account is at its new number, and so are the messages and contacts that this device has. Each
+    /// part may have been done before.
+    ///
+    /// # Errors
+    /// When the store or the files can't be written.
+    pub fn arrive(&mut self, account: Account) -> Result<(), Error> {
+        self.open_store()?.move_to(account.number)?;
+        self.keep(account)?;
+        let path = self.directory.join(MOVING);
+        Ok(std::fs::remove_file(&path).map_err(io("delete", &path))?)
     }
 
     /// The device that it holds.

@@ -10,9 +10,10 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64;
+use estafette_core::PinKey;
 use estafette_protocol::http::{
-    CodeRequest, CodeSent, DeviceName, Devices, Export, Health, Link, LinkRequest, Linked, People,
-    Person, Privacy, RegisterRequest, Registered, Usage,
+    CodeRequest, CodeSent, DeviceName, Devices, Export, Health, Link, LinkRequest, Linked,
+    MoveRequest, NewPin, People, Person, Pin, Privacy, RegisterRequest, Registered, Usage,
 };
 use estafette_protocol::{DeviceId, Millis, PhoneNumber};
 use serde::de::DeserializeOwned;
@@ -44,6 +45,34 @@ static AGENT: OnceLock<Agent> = OnceLock::new();
 #[serde(try_from = "String", into = "String")]
 pub struct Server {
     address: String,
+}
+
+/// What proves a number: the code that was sent to it, and the PIN of an account that has one.
+#[derive(Clone, Copy)]
+pub struct Proof<'a> {
+    /// The code.
+    pub code: &'a str,
+    /// What was made of the PIN, if one was given.
+    pub pin: Option<&'a PinKey>,
+}
+
+impl<'a> From<&'a str> for Proof<'a> {
+    fn from(code: &'a str) -> Self {
+        Self { code, pin: None }
+    }
+}
+
+impl<'a> From<&'a String> for Proof<'a> {
+    fn from(code: &'a String) -> Self {
+        code.as_str().into()
+    }
+}
+
+/// Shows nothing.
+impl std::fmt::Debug for Proof<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proof").finish_non_exhaustive()
+    }
 }
 
 /// A registered device: what it needs to talk to its server. The token is a secret.
@@ -127,24 +156,26 @@ impl Server {
         self.call(Method::POST, "/v1/registration/code".into(), None, Some(body)).await
     }
 
-    /// Proves a number with its code and makes this device the account's primary one; earlier
+    /// Proves a number and makes this device the account's primary one; earlier
     /// devices are removed. [`Profile::register`](crate::Profile::register) also keeps what comes of
     /// it.
     ///
     /// # Errors
     /// When the server refuses or doesn't answer.
-    pub async fn register(
+    pub async fn register<'a>(
         &self,
         number: PhoneNumber,
-        code: &str,
+        proof: impl Into<Proof<'a>>,
         name: &str,
         identity_key: &[u8; 32],
     ) -> Result<Account, Error> {
+        let Proof { code, pin } = proof.into();
         let body = RegisterRequest {
             number: number.to_string(),
             code: code.to_owned(),
             name: name.to_owned(),
             identity_key: BASE64.encode(identity_key),
+            pin: pin.map(|pin| BASE64.encode(pin.as_bytes())),
         };
         let path = "/v1/registration".into();
         let registered = self.call(Method::POST, path, None, Some(body)).await?;
@@ -270,6 +301,32 @@ impl Server {
         self.bytes(Method::PUT, path, Some(token), Some(person)).await.map(drop)
     }
 
+    /// Whether the account has a registration PIN.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn has_pin(&self, token: &str) -> Result<bool, Error> {
+        let pin: Pin = self.call(Method::GET, "/v1/pin".into(), Some(token), None::<()>).await?;
+        Ok(pin.set)
+    }
+
+    /// Sets the account's registration PIN. Its primary device may.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn set_pin(&self, token: &str, pin: &PinKey) -> Result<(), Error> {
+        let body = NewPin { pin: BASE64.encode(pin.as_bytes()) };
+        self.bytes(Method::PUT, "/v1/pin".into(), Some(token), Some(body)).await.map(drop)
+    }
+
+    /// Removes the account's registration PIN. Its primary device may.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn remove_pin(&self, token: &str) -> Result<(), Error> {
+        self.bytes(Method::DELETE, "/v1/pin".into(), Some(token), None::<()>).await.map(drop)
+    }
+
     /// All that the server holds on the account, but for bodies.
     ///
     /// # Errors
@@ -285,6 +342,18 @@ impl Server {
     pub async fn delete_account(&self, token: &str) -> Result<(), Error> {
         let path = "/v1/account".into();
         self.bytes(Method::DELETE, path, Some(token), None::<()>).await.map(drop)
+    }
+
+    /// Moves the account to another number, which the device registered before: `to` is its token there.
+    /// Its primary device may. It may be asked again.
+    ///
+    /// # Errors
+    /// When something waits for the device ([`ErrorCode::Waiting`](crate::ErrorCode::Waiting)), the server
+    /// refuses otherwise or doesn't answer.
+    pub async fn move_account(&self, token: &str, to: &str) -> Result<(), Error> {
+        let body = MoveRequest { token: to.to_owned() };
+        let path = "/v1/account/move".into();
+        self.bytes(Method::POST, path, Some(token), Some(body)).await.map(drop)
     }
 
     /// What the account's work has cost today.

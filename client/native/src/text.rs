@@ -32,6 +32,7 @@ pub(crate) fn says(body: &[u8]) -> String {
             let caption = caption.map(|caption| format!(" {caption}")).unwrap_or_default();
             format!("[{}]{caption}", file(&media))
         }
+        Ok(Content::Moved(moved)) => format!("[has a new number: {}]", moved.to),
         Ok(Content::Text(_)) | Err(ContentError::NotText) => printable(body),
         _ => "[something that this version of estafette cannot show: update it]".into(),
     }
@@ -106,6 +107,11 @@ pub(crate) fn day(day: Date, today: Date) -> String {
         _ if day.year() == today.year() => day.strftime("%A %-d %B").to_string(),
         _ => day.strftime("%-d %B %Y").to_string(),
     }
+}
+
+/// What is said when somebody's keys have changed.
+pub(crate) fn keys_changed(who: &str) -> String {
+    format!("The security keys of {who} have changed: they registered again.")
 }
 
 /// A number of things: `1 message`, `2 messages`.

@@ -24,6 +24,13 @@ pub(crate) struct NewDevice {
     pub(crate) identity_key: [u8; 32],
 }
 
+impl Device {
+    /// The end of the day on which it last connected, or when it came to be.
+    pub(crate) fn seen_until(&self) -> Millis {
+        self.registered_at.max((self.seen_on + 1) * DAY)
+    }
+}
+
 impl<S: Sql> Mailbox<S> {
     /// Adds a device that one of the account's has approved.
     pub(crate) fn link(
@@ -138,6 +145,7 @@ impl<S: Sql> Mailbox<S> {
             return Ok(Refusal::from(ErrorCode::NotPrimary).into());
         }
         self.drop_device(now, target)?;
+        self.pin_owner_is_there(now)?;
         Ok(AccountAnswer::Granted)
     }
 
@@ -204,8 +212,7 @@ impl<S: Sql> Mailbox<S> {
                 PRIMARY => limits::PRIMARY_DEVICE_LIFE,
                 _ => limits::LINKED_DEVICE_LIFE,
             };
-            let seen = device.registered_at.max((device.seen_on + 1) * DAY);
-            seen.saturating_add(life) <= now && self.socket_of(device.id).is_none()
+            device.seen_until().saturating_add(life) <= now && self.socket_of(device.id).is_none()
         });
         let over: Vec<_> = over.map(|device| device.id).collect();
         over.into_iter().try_for_each(|device| self.drop_device(now, device))

@@ -84,6 +84,7 @@ impl<S: Sql> Mailbox<S> {
             self.dismiss(socket, ErrorCode::RateLimited);
             return self.finish(now);
         }
+        self.touch(now, device)?;
         match encoding.decode_client(message) {
             Err(error) => {
                 let error = ErrorFrame { code: error.into(), index: None };
@@ -101,6 +102,7 @@ impl<S: Sql> Mailbox<S> {
     /// A socket is closed, by either side.
     pub fn on_close(&mut self, now: Millis, socket: SocketId) -> Result<Vec<Effect>, StorageError> {
         if let Some(session) = self.sessions.remove(&socket) {
+            self.touch(now, session.device)?;
             self.commit_held(now)?;
             self.copies.forget(session.device);
             self.wake_one(now, session.device)?;

@@ -88,6 +88,7 @@ impl<S: Sql> Mailbox<S> {
             PeerItem::Presence { available, last_seen, at } => {
                 self.on_peer_presence(from, available, last_seen, at)
             }
+            PeerItem::KeysChanged { at } => self.on_peer_keys_changed(from, at),
             PeerItem::ChatState { state } => {
                 self.tell_all(&ServerFrame::ChatState(Doing { from, state }));
                 Verdict::Delivered

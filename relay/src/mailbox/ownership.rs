@@ -50,6 +50,7 @@ impl<S: Sql> Mailbox<S> {
             devices,
             privacy: self.audiences(),
             people: self.people()?,
+            pin: self.has_pin()?,
             waiting: waiting.collect(),
             watchers: self.watcher_numbers()?,
             uploads: self.uploads()?.iter().map(ToString::to_string).collect(),

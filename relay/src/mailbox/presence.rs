@@ -9,8 +9,8 @@
 
 use estafette_protocol::http::Attribute;
 use estafette_protocol::{
-    ChatState, DeviceId, ErrorCode, Fault, Millis, PhoneNumber, Presence as Said, Seen,
-    ServerFrame, limits,
+    ChatState, DeviceId, ErrorCode, Fault, KeysChanged, Millis, PhoneNumber, Presence as Said,
+    Seen, ServerFrame, limits,
 };
 
 use litemap::LiteMap;
@@ -19,7 +19,7 @@ use super::Mailbox;
 use crate::effect::SocketId;
 use crate::lane::{Concern, LaneItem};
 use crate::peer::{PeerItem, Verdict};
-use crate::session::Watched;
+use crate::session::{Session, Watched};
 use crate::sql::{Columns, Sql, StorageError};
 
 /// What a device may say of its user at once, and a second after that.
@@ -177,6 +177,21 @@ impl<S: Sql> Mailbox<S> {
         is_watched
     }
 
+    /// A watched account was registered again. Who does not look at the chat is not told.
+    pub(crate) fn on_peer_keys_changed(&mut self, from: PhoneNumber, at: Millis) -> Verdict {
+        let watches =
+            |session: &Session| session.watched.iter().any(|watched| watched.account == from);
+        let sockets = self.sessions.iter().filter(|(_, session)| watches(session));
+        let sockets: Vec<_> = sockets.map(|(&socket, _)| socket).collect();
+        for &socket in &sockets {
+            self.put(socket, &ServerFrame::KeysChanged(KeysChanged { from, at }));
+        }
+        if sockets.is_empty() {
+            return Verdict::Refused { code: ErrorCode::NotFound, retry_after: None };
+        }
+        Verdict::Delivered
+    }
+
     /// Puts a frame on every socket.
     pub(crate) fn tell_all(&mut self, frame: &ServerFrame) {
         for socket in self.sessions.keys().copied().collect::<Vec<_>>() {
@@ -285,6 +300,19 @@ impl<S: Sql> Mailbox<S> {
         let item = PeerItem::Presence { available, last_seen, at: now };
         let item = LaneItem { item, concern: Concern::Watcher };
         self.lanes.entry(number).or_default().replace(item);
+        Ok(())
+    }
+
+    /// The account is registered again: tells who watches, at once or never.
+    pub(crate) fn tell_keys_changed(&mut self, now: Millis) -> Result<(), StorageError> {
+        for number in self.watcher_numbers()? {
+            if self.is_blocked(number)? {
+                continue;
+            }
+            let item =
+                LaneItem { item: PeerItem::KeysChanged { at: now }, concern: Concern::Watcher };
+            self.lanes.entry(number).or_default().replace(item);
+        }
         Ok(())
     }
 

@@ -75,6 +75,11 @@ impl Privacy {
         Self { audiences, people, remembered: LiteMap::new() }
     }
 
+    /// As the column `account.privacy` has it.
+    pub(crate) fn stored(&self) -> u64 {
+        self.audiences
+    }
+
     fn audience(&self, attribute: Attribute) -> Audience {
         match self.audiences >> (2 * place(attribute)) & 3 {
             0 => Audience::Everyone,
@@ -124,6 +129,11 @@ impl<S: Sql> Mailbox<S> {
         Ok(self.privacy.shows(attribute, flags))
     }
 
+    /// Whether the account wants to hear nothing of somebody, and tell them nothing.
+    pub(crate) fn is_blocked(&mut self, number: PhoneNumber) -> Result<bool, StorageError> {
+        Ok(self.flags(number)? & BLOCKED != 0)
+    }
+
     /// What is answered to an item that is not taken in, though its sender must not notice.
     pub(crate) fn turned_away(
         &mut self,
@@ -135,6 +145,7 @@ impl<S: Sql> Mailbox<S> {
         let shows = |attribute| self.privacy.shows(attribute, flags);
         Ok(match item {
             PeerItem::Message(_) if blocked => Some(Verdict::Stored),
+            PeerItem::KeysChanged { .. } if blocked => Some(Verdict::Delivered),
             PeerItem::Receipt { .. } if !shows(Attribute::ReadMarks) => Some(Verdict::Delivered),
             PeerItem::ChatState { .. } if !shows(Attribute::Online) => Some(Verdict::Delivered),
             _ => None,

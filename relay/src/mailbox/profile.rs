@@ -32,7 +32,11 @@ impl<S: Sql> Mailbox<S> {
         Ok((profile, columns.integer()?))
     }
 
-    fn keep_profile(&self, profile: Profile, picture_bytes: u64) -> Result<(), StorageError> {
+    pub(super) fn keep_profile(
+        &self,
+        profile: Profile,
+        picture_bytes: u64,
+    ) -> Result<(), StorageError> {
         let Profile { version, name, about, picture } = profile;
         self.sql.run(
             "INSERT OR REPLACE INTO profile (id, version, name, about, picture, picture_bytes)

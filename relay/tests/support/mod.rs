@@ -233,12 +233,24 @@ impl World {
     }
 
     pub fn proves(&mut self, account: u64, device: u64, hash: u8) -> AccountAnswer {
+        self.proves_with(account, device, hash, None)
+    }
+
+    /// The same with a PIN.
+    pub fn proves_with(
+        &mut self,
+        account: u64,
+        device: u64,
+        hash: u8,
+        pin: Option<u8>,
+    ) -> AccountAnswer {
         let request = AccountRequest::Register {
             number: number(account),
             hash: [hash; 32],
             device: DeviceId(device),
             name: "test".into(),
             identity_key: [1; 32],
+            pin: pin.map(|pin| PinHash([pin; 32])),
         };
         self.account(account, request)
     }

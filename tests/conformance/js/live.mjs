@@ -428,6 +428,40 @@ async function profiles({ account, token }, other) {
   console.log("profiles are as openapi.json says");
 }
 
+async function pins({ token }) {
+  const pin = randomBytes(32).toString("base64");
+  const put = (code, body, status) => refused(code, "PUT", "/v1/pin", { token, body, status });
+  assert.deepEqual(await call("GET", "/v1/pin", { token }), { set: false });
+  await put("malformed", { pin: "0420" }, 400);
+  await put("malformed", {}, 400);
+  await put("too_large", " ".repeat(4097), 413);
+  for (const method of ["GET", "PUT", "DELETE"]) {
+    await refused("token_missing", method, "/v1/pin", { ...(method === "PUT" && { body: { pin } }), status: 401 });
+  }
+  await refused("method_not_allowed", "POST", "/v1/pin", { token, body: { pin }, status: 405 });
+  await call("PUT", "/v1/pin", { token, body: { pin }, status: 204 });
+  assert.deepEqual(await call("GET", "/v1/pin", { token }), { set: true });
+  assert.equal((await call("GET", "/v1/account", { token })).pin, true);
+  await call("DELETE", "/v1/pin", { token, status: 204 });
+  assert.deepEqual(await call("GET", "/v1/pin", { token }), { set: false });
+  console.log("the PIN is as openapi.json says");
+}
+
+async function moves({ token }, to) {
+  const move = (as, body, status) => call("POST", "/v1/account/move", { token: as, body, status });
+  const wrong = (code, body, status) => refused(code, "POST", "/v1/account/move", { token, body, status });
+  const privacy = { last_seen: "nobody", online: "everyone", read_marks: "contacts" };
+  await call("PUT", "/v1/privacy", { token, body: privacy, status: 204 });
+  await wrong("malformed", {}, 400);
+  await wrong("malformed", { token }, 400);
+  await wrong("token_invalid", { token: "a.b.c" }, 401);
+  await refused("token_missing", "POST", "/v1/account/move", { body: { token: to.token }, status: 401 });
+  await move(token, { token: to.token }, 204);
+  assert.deepEqual(await call("GET", "/v1/privacy", { token: to.token }), privacy);
+  await refused("device_removed", "GET", "/v1/devices", { token, status: 401 });
+  console.log("an account moves");
+}
+
 async function pushes({ token }) {
   const { public_key } = await call("GET", "/v1/push", { token });
   assert.equal(Buffer.from(public_key, "base64url").length, 65);
@@ -520,9 +554,11 @@ await requests(alice);
 await linking(alice);
 await people(bob, alice);
 await profiles(bob, alice);
+await pins(bob);
 await pushes(alice);
 await files(alice, bob);
 await conversation("ws, JSON", "browser's, cborg", alice, bob);
 await conversation("ws, cbor-x", "browser's, JSON", alice, bob);
 await endings(bob);
+await moves(await register("+34612345678"), await register("+34612345679"));
 process.exit(0);

@@ -22,6 +22,7 @@ pub use tus::{Tus, TusUpload, bytes};
 pub use wire::{Stream, Wire};
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use estafette::{Account, PhoneNumber, Server};
@@ -66,6 +67,22 @@ impl Stage {
         Ok(self.server.register(number, &code, "test", &[7; 32]).await?)
     }
 
+    /// A further code for a number, without the wait for it: the server is restarted, and finds that the
+    /// code before was sent long ago.
+    pub async fn another_code(&self, number: PhoneNumber) -> Result<String> {
+        self.runtime.kill()?;
+        for path in databases(&self.runtime)? {
+            let database = rusqlite::Connection::open(path)?;
+            let query = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'code')";
+            if database.query_row(query, [], |row| row.get(0))? {
+                database.execute("UPDATE code SET last_sent_at = 0", [])?;
+            }
+        }
+        self.runtime.restart()?;
+        self.server.request_code(number).await?;
+        self.gateway.code_for(&number.to_string())
+    }
+
     /// How many objects were ever woken: the runtime makes a file for each.
     pub fn woken(&self) -> Result<usize> {
         Ok(databases(&self.runtime)?.len())
@@ -73,7 +90,14 @@ impl Stage {
 
     /// How many objects keep anything.
     pub fn kept(&self) -> Result<usize> {
-        Ok(databases(&self.runtime)?.iter().filter(|&&bytes| bytes > EMPTY_BYTES).count())
+        let mut kept = 0;
+        for path in databases(&self.runtime)? {
+            // With what was not yet moved there from its log.
+            let log = fs::metadata(path.with_extension("sqlite-wal"));
+            let bytes = fs::metadata(&path)?.len() + log.map_or(0, |log| log.len());
+            kept += usize::from(bytes > EMPTY_BYTES);
+        }
+        Ok(kept)
     }
 
     /// How often the account's object was called today, this call not included.
@@ -82,8 +106,8 @@ impl Stage {
     }
 }
 
-/// The bytes of each object's database, with what was not yet moved there from its log.
-fn databases(runtime: &Runtime) -> Result<Vec<u64>> {
+/// The file of each object's database.
+fn databases(runtime: &Runtime) -> Result<Vec<PathBuf>> {
     let mut databases = Vec::new();
     let mut directories = vec![runtime.storage().join("do")];
     while let Some(directory) = directories.pop() {
@@ -95,8 +119,7 @@ fn databases(runtime: &Runtime) -> Result<Vec<u64>> {
                 // The runtime's own, one a class.
                 && path.file_stem().is_some_and(|name| name != "metadata")
             {
-                let log = fs::metadata(path.with_extension("sqlite-wal"));
-                databases.push(fs::metadata(&path)?.len() + log.map_or(0, |log| log.len()));
+                databases.push(path);
             }
         }
     }

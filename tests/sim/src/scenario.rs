@@ -52,6 +52,7 @@ impl World {
             device: DeviceId(digits << 8),
             name: "first".into(),
             identity_key: [2; 32],
+            pin: None,
         };
         for request in [AccountRequest::Code { hash }, register] {
             let answer = object.step(self.now, 1, crate::object::Fate::Done, |mailbox, now| {

@@ -304,6 +304,10 @@ impl World {
                     self.violation = Some(Violation::new(self.seed, what));
                 }
             }
+            News::KeysChanged { .. } => {
+                let what = format!("device {device} is told of new keys, and nobody has any");
+                self.violation = Some(Violation::new(self.seed, what));
+            }
             News::Connected { .. } => self.devices[device].seen.clear(),
             News::Presence { peer, available, .. } => {
                 self.devices[device].seen.insert(peer, available);

@@ -70,6 +70,19 @@ impl Front {
         self.store.erase(self.picture_key(account)).await.map_err(store_failed)
     }
 
+    /// Puts the picture of an account that moves where that of its new number is.
+    pub(crate) async fn bring_picture(
+        &self,
+        from: PhoneNumber,
+        to: PhoneNumber,
+    ) -> Result<(), Failure> {
+        let file =
+            self.store.fetch(&self.picture_key(from), 0, None).await.map_err(store_failed)?;
+        let Some(file) = file else { return self.erase_picture(to).await };
+        let stored = self.store.store(&self.picture_key(to), file.content(), None, None).await;
+        stored.map_err(store_failed)
+    }
+
     /// Somebody's picture, if it is shown to whoever asks.
     pub(crate) async fn picture(&self, number: PhoneNumber) -> Result<Response, Failure> {
         let identity = self.authorise_media().await?;

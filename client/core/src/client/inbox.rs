@@ -98,6 +98,9 @@ impl Client {
             ServerFrame::Drained(_) => self.tell(Event::Drained),
             ServerFrame::Presence(seen) => self.on_presence(seen),
             ServerFrame::ChatState(doing) => self.on_chat_state(now, doing),
+            ServerFrame::KeysChanged(changed) => {
+                self.tell(Event::KeysChanged { peer: changed.from, at: changed.at });
+            }
             ServerFrame::Goaway(goaway) => self.on_goaway(now, goaway),
             ServerFrame::Error(error) => self.tell(Event::Error(error.code)),
         }

@@ -19,6 +19,8 @@ pub(crate) enum Setting {
     ClockOffset,
     /// A [`Sharing`].
     Sharing,
+    /// Of which new number people were told: its digits.
+    MovedTo,
 }
 
 /// Whether the account's mailbox is told who is a contact. It needs to know where something is shown to
@@ -41,6 +43,7 @@ impl Setting {
             Self::Account => "account",
             Self::ClockOffset => "clock_offset",
             Self::Sharing => "sharing",
+            Self::MovedTo => "moved_to",
         }
     }
 }
@@ -106,6 +109,33 @@ impl Store {
                 AND NOT EXISTS (SELECT 1 FROM setting WHERE name = 'account' AND value = ?1)",
         )?;
         Ok(query.query_row([number.digits().cast_signed()], |row| row.get(0))?)
+    }
+
+    /// Everybody who has a name or was written to, but for the blocked.
+    pub(crate) fn acquaintances(&self) -> Result<Vec<PhoneNumber>, StoreError> {
+        let mut query = self.connection.prepare_cached(
+            "SELECT number FROM contact UNION SELECT peer FROM chat
+             EXCEPT SELECT number FROM blocked ORDER BY 1",
+        )?;
+        let mut rows = query.query([])?;
+        let mut people = Vec::new();
+        while let Some(row) = rows.next()? {
+            people.push(number(row.get(0)?)?);
+        }
+        Ok(people)
+    }
+
+    /// The account that the store belongs to has another number from now on. What it holds stays.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn move_to(&self, number: PhoneNumber) -> Result<(), StoreError> {
+        self.transaction(|| {
+            self.set(Setting::Account, number.digits().cast_signed())?;
+            let name = Setting::MovedTo.name();
+            self.connection.execute("DELETE FROM setting WHERE name = ?", [name])?;
+            Ok(())
+        })
     }
 
     /// Whether the user blocked somebody, as far as this device knows.

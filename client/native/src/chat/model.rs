@@ -2,7 +2,8 @@
 //! itself: no terminal, no network, no clock.
 
 use estafette::{
-    Activity, Contact, DeviceId, ErrorCode, Event, Message, MessageId, Millis, PhoneNumber, Status,
+    Activity, Contact, Content, DeviceId, ErrorCode, Event, Message, MessageId, Millis, Moved,
+    PhoneNumber, Status,
 };
 use jiff::tz::TimeZone;
 
@@ -69,6 +70,8 @@ pub(crate) struct Model {
     pub(crate) activity: Activity,
     /// Whether what waited on the server is still coming.
     pub(crate) draining: bool,
+    /// The place of the last message before the peer's keys changed.
+    pub(crate) keys_changed: Option<u64>,
     pub(crate) notice: Option<String>,
     pub(crate) editor: Editor,
     pub(crate) scroll: Scroll,
@@ -93,6 +96,7 @@ impl Model {
             presence: None,
             activity: Activity::Paused,
             draining: false,
+            keys_changed: None,
             notice: None,
             editor: Editor::default(),
             scroll: Scroll::default(),
@@ -217,6 +221,9 @@ impl Model {
                 let away = last_seen.map(Presence::Away);
                 self.presence = if available { Some(Presence::There) } else { away };
             }
+            Event::KeysChanged { peer, .. } if peer == self.peer => {
+                self.keys_changed = Some(self.messages.last().map_or(0, |last| last.place));
+            }
             Event::Activity { peer, activity } if peer == self.peer => self.activity = activity,
             Event::Status { peer, id, status } if peer == self.peer => self.came(id, status),
             Event::Failed { peer, id, code } if peer == self.peer => {
@@ -236,6 +243,7 @@ impl Model {
             Event::Written(_)
             | Event::ReadElsewhere { .. }
             | Event::Presence { .. }
+            | Event::KeysChanged { .. }
             | Event::Activity { .. }
             | Event::Status { .. }
             | Event::Failed { .. }
@@ -246,6 +254,10 @@ impl Model {
     }
 
     fn received(&mut self, message: Message) {
+        if let Ok(Content::Moved(Moved { to })) = message.content() {
+            let who = self.title();
+            self.notice = Some(format!("{who} has a new number: run `estafette chat {to}`."));
+        }
         if self.draining || !self.focused {
             let unread = self.unread.get_or_insert(Unread { place: message.place, count: 0 });
             unread.count += 1;

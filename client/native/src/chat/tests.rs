@@ -357,3 +357,26 @@ fn a_stranger_is_one_until_they_are_answered() {
     write(&mut bob, "who is this?", MORNING, Status::Sent);
     assert!(!seen(&mut bob));
 }
+
+#[test]
+fn that_keys_changed_stands_where_it_happened() {
+    let mut bob = chat(BOB, "Bob");
+    let changed = |digits| Event::KeysChanged { peer: number(digits), at: MORNING };
+    let place = |model: &mut Model, text: &str| {
+        let rows = rows(&screen(model, 80, 20, MORNING));
+        rows.iter().position(|row| row.contains(text))
+    };
+    let says = "The security keys of Bob have changed: they registered again.";
+    receive(&mut bob, "before", MORNING);
+    bob.apply(changed(ALICE), MORNING);
+    assert_eq!(place(&mut bob, "security keys"), None, "that is another chat");
+    bob.apply(changed(BOB), MORNING);
+    assert!(place(&mut bob, "before") < place(&mut bob, says));
+    receive(&mut bob, "after", MORNING);
+    assert!(place(&mut bob, says) < place(&mut bob, "after"));
+    key(&mut bob, KeyCode::Char('x'));
+    assert!(place(&mut bob, says).is_some(), "typing takes it away as little");
+    let mut empty = chat(BOB, "Bob");
+    empty.apply(changed(BOB), MORNING);
+    assert!(place(&mut empty, says).is_some());
+}

@@ -11,7 +11,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::model::{Connection, Model, Presence};
 use super::wrap::wrap;
-use crate::text::{count, day, local, mark, says, time};
+use crate::text::{count, day, keys_changed, local, mark, says, time};
 
 /// The widest a message gets, in columns.
 const MESSAGE_COLUMNS_MAX: usize = 72;
@@ -235,7 +235,18 @@ fn rows(model: &Model, palette: &Palette, width: usize, now: Millis) -> Vec<Line
         rows.push(centred("No messages here yet. Say hello.".into(), palette.faint));
         rows.push(Line::default());
     }
+    let mut note = model.keys_changed.map(|place| (place, keys_changed(&model.title())));
+    let noted = |note: String| -> Vec<_> {
+        let said = wrap(&note, width.saturating_sub(4)).into_iter();
+        std::iter::once(Line::default())
+            .chain(said.map(|row| centred(row, palette.notice)))
+            .collect()
+    };
     for message in &model.messages {
+        if let Some((_, note)) = note.take_if(|(place, _)| message.place > *place) {
+            rows.extend(noted(note));
+            last = None;
+        }
         let at = local(message.at, &model.zone);
         let bubble = bubble(message, &time(&at), palette, width);
         let new_day = last.as_ref().is_none_or(|above| above.day != at.date());
@@ -259,6 +270,9 @@ fn rows(model: &Model, palette: &Palette, width: usize, now: Millis) -> Vec<Line
         }
         last = Some(Above { incoming: message.incoming, day: at.date(), one_row });
         rows.extend(bubble);
+    }
+    if let Some((_, note)) = note {
+        rows.extend(noted(note));
     }
     if let Some(stranger) = model.stranger.as_ref().filter(|_| !model.messages.is_empty()) {
         rows.push(Line::default());

@@ -101,6 +101,9 @@ impl Listening<'_> {
         if !self.show(message, stranger)? {
             return Ok(());
         }
+        if let Some(moved) = place::moved(self.args, message, &self.contacts) {
+            self.output.remark(&moved);
+        }
         if stranger && self.strangers.insert(message.peer) {
             self.output.remark(&place::stranger(self.args, message.peer));
         }

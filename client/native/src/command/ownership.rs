@@ -27,6 +27,9 @@ pub(crate) async fn run(
             serde_json::to_writer_pretty(&mut out, &export).map_err(io::Error::from)?;
             writeln!(out)?;
         }
+        args::Account::Move { number, code } => {
+            return super::moving::run(args, number, code.as_deref(), output).await;
+        }
         args::Account::Delete { number } => {
             let typed = number.clone().map_or_else(|| asked(account.number, output), Ok)?;
             if place::number(&typed)? != account.number {

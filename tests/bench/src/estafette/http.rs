@@ -50,7 +50,8 @@ impl Api {
         let _: serde_json::Value = self.post("/v1/registration/code", &request)?;
         let code = gateway.code_for(&number)?;
         let (name, identity_key) = device();
-        self.post("/v1/registration", &RegisterRequest { number, code, name, identity_key })
+        let request = RegisterRequest { number, code, name, identity_key, pin: None };
+        self.post("/v1/registration", &request)
     }
 
     /// Makes another device of the account of this token.

@@ -3,7 +3,9 @@
 
 mod codes;
 mod linking;
+mod moving;
 mod ownership;
+mod pin;
 mod presence;
 mod privacy;
 mod profiles;
