@@ -95,6 +95,8 @@ codes! {
     TokenExpired = "token_expired", 401, Caller;
     /// The token's device no longer belongs to the account.
     DeviceRemoved = "device_removed", 401, Caller;
+    /// The account is suspended by whoever runs the server.
+    Suspended = "suspended", 403, Caller;
     /// Not the code that was sent.
     WrongCode = "wrong_code", 403, Caller;
     /// There is no code to compare with: too old, used, tried too often, or never asked for.
@@ -135,6 +137,8 @@ codes! {
     SmsUnavailable = "sms_unavailable", 502, Server;
     /// This server sends no pushes.
     PushUnavailable = "push_unavailable", 501, Server;
+    /// The server takes no reports, or nobody took this one.
+    ReportsUnavailable = "reports_unavailable", 503, Server;
     /// A part of the server did not answer. Nothing is lost: try again.
     Unavailable = "unavailable", 503, Server;
     /// A fault of the server.

@@ -54,6 +54,20 @@ pub const DEVICE_NAME_BYTES_MAX: usize = 64;
 pub const SEND_BURST: u32 = 60;
 /// Sends of a device: then this many a second. Configurable.
 pub const SENDS_PER_SECOND: u32 = 5;
+/// How long an account is new, and has a quarter of the limits: a day. Configurable.
+pub const NEW_ACCOUNT: Millis = 24 * 60 * 60 * 1000;
+/// Reports of an account in a day.
+pub const REPORTS_A_DAY: u64 = 10;
+/// The longest report, in bytes as it is sent.
+pub const REPORT_BYTES_MAX: usize = 64 * 1024;
+/// Messages in a report.
+pub const REPORT_MESSAGES_MAX: usize = 10;
+/// The longest comment in a report, in bytes of UTF-8.
+pub const REPORT_COMMENT_BYTES_MAX: usize = 1000;
+/// The longest message of the day, and the longest reason of a suspension, in bytes of UTF-8.
+pub const NOTICE_BYTES_MAX: usize = 500;
+/// Entries in one page of the audit log.
+pub const AUDIT_PAGE_MAX: usize = 100;
 /// Digits of a one-time code.
 pub const CODE_DIGITS: usize = 6;
 /// How long a one-time code is good for: 10 minutes.

@@ -149,6 +149,17 @@ fn the_limits_are_those_in_force() {
             limits::SENDS_PER_SECOND
         ),
         format!(
+            "| a new account, for its first {} hours | a quarter of the sends, the daily budget and \
+             the uploaded bytes |",
+            limits::NEW_ACCOUNT / (60 * 60 * 1000)
+        ),
+        format!(
+            "| reports of an account; messages in one; its comment | {} a day; {}; {} bytes |",
+            limits::REPORTS_A_DAY,
+            limits::REPORT_MESSAGES_MAX,
+            limits::REPORT_COMMENT_BYTES_MAX
+        ),
+        format!(
             "| one-time code | {} digits, {} minutes, {} tries |",
             limits::CODE_DIGITS,
             limits::CODE_LIFE / 60_000,
@@ -173,6 +184,7 @@ fn the_limits_are_those_in_force() {
         ),
         format!("| life of a PIN once no device is there | {} days |", days(limits::PIN_LIFE)),
         "| body of an HTTP request, other than a file | 4096 bytes |".to_owned(),
+        format!("| body of a report | {} bytes |", limits::REPORT_BYTES_MAX),
         format!("| endpoint of a push subscription | {} bytes |", limits::PUSH_ENDPOINT_BYTES_MAX),
         format!("| a push before it is sealed | {} bytes |", limits::PUSH_BYTES_MAX),
         format!("| life of a token | {} days |", days(limits::TOKEN_LIFE)),

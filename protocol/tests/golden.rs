@@ -15,10 +15,11 @@ use std::fmt::Debug;
 
 use data_encoding::HEXLOWER;
 use estafette_protocol::http::{
-    Attribute, Audience, CodeRequest, CodeSent, Device, DeviceName, Devices, Export,
-    ExportedDevice, Health, Known, Link, LinkRequest, Linked, MoveRequest, NewPin, People, Person,
-    Pin, Privacy, Problem, Profile, Push, PushKeys, PushSubscription, RegisterRequest, Registered,
-    Usage, Waiting,
+    AccountLimits, Attribute, Audience, Audit, AuditAction, AuditEntry, CodeRequest, CodeSent,
+    Device, DeviceName, Devices, Export, ExportedDevice, Health, Inspection, Known, Link,
+    LinkRequest, Linked, Motd, MotdRequest, MoveRequest, NewPin, People, Person, Pin, Privacy,
+    Problem, Profile, Push, PushKeys, PushSubscription, RegisterRequest, Registered, ReportReason,
+    ReportRequest, ReportedMessage, Suspension, Usage, Waiting,
 };
 use estafette_protocol::limits::{LINK_LIFE, MESSAGE_NUMBER_MAX};
 use estafette_protocol::{
@@ -311,6 +312,7 @@ fn people(documents: &mut Documents) {
         number: alice(),
         registered_at: AT,
         last_seen: Some(AT + 1000),
+        suspended_at: None,
         devices: vec![ExportedDevice {
             device: Device {
                 id: device(),
@@ -346,8 +348,9 @@ fn people(documents: &mut Documents) {
     documents.add("Export", nothing.clone());
     documents.add("Export", held.clone());
     let profile = profiles(documents);
-    documents.add("Export", Export { profile, picture_bytes: 1_048_832, ..nothing });
+    documents.add("Export", Export { profile, picture_bytes: 1_048_832, ..nothing.clone() });
     documents.add("Export", Export { pin: true, ..held });
+    documents.add("Export", Export { suspended_at: Some(AT + 2000), ..nothing });
 }
 
 /// What an account says of its user, which is returned.
@@ -364,6 +367,64 @@ fn profiles(documents: &mut Documents) -> Profile {
     let profile = Profile { picture: Some("o2NrZXk".to_owned()), ..profile };
     documents.add("Profile", profile.clone());
     profile
+}
+
+/// What somebody tells of somebody.
+fn reports(documents: &mut Documents) {
+    let report = ReportRequest {
+        number: bob().to_string(),
+        reason: ReportReason::Spam,
+        comment: String::new(),
+        messages: vec![],
+    };
+    for reason in [ReportReason::Spam, ReportReason::Abuse, ReportReason::Other] {
+        documents.add("ReportRequest", ReportRequest { reason, ..report.clone() });
+    }
+    let message = ReportedMessage { id: id(7), at: AT, text: "You won!".to_owned() };
+    assert!(!format!("{message:?}").contains("won"), "what is written is nobody's business");
+    let comment = "Third time today.".to_owned();
+    documents.add("ReportRequest", ReportRequest { comment, messages: vec![message], ..report });
+}
+
+/// What an admin says and is told. The entries of the audit log are stored like that, too.
+fn administration(documents: &mut Documents) {
+    documents.add("Motd", Motd::default());
+    documents.add("Motd", Motd { text: "Back at 5.".to_owned(), since: Some(AT) });
+    documents.add("MotdRequest", MotdRequest { text: "Back at 5.".to_owned() });
+    documents.add("Suspension", Suspension { reason: "spam, ticket 7".to_owned() });
+    documents.add("Inspection", Inspection::default());
+    let limits = AccountLimits { send_burst: 15, sends_per_second: 2, upload_bytes_a_day: 1 << 30 };
+    let inspection = Inspection {
+        registered_at: Some(AT),
+        suspended_at: Some(AT + 1000),
+        devices: 2,
+        waiting: 3,
+        waiting_bytes: 400,
+        usage: Usage { requests: 1, spent: 150, budget: 5_000_000, ..Usage::default() },
+        limits,
+        new_until: Some(AT + 86_400_000),
+    };
+    documents.add("Inspection", inspection);
+    documents.add("Audit", Audit { entries: vec![], next: None });
+    let id = |number| format!("{AT:015}-{number:016x}");
+    let entry = |number, action| AuditEntry {
+        id: id(number),
+        at: AT,
+        action,
+        number: Some(bob()),
+        reason: None,
+        address: "192.0.2.1".to_owned(),
+    };
+    let reason = Some("spam, ticket 7".to_owned());
+    let motd = |number, action| AuditEntry { number: None, ..entry(number, action) };
+    let entries = vec![
+        entry(1, AuditAction::Inspect),
+        AuditEntry { reason, ..entry(2, AuditAction::Suspend) },
+        entry(3, AuditAction::Restore),
+        motd(4, AuditAction::SetMotd),
+        motd(255, AuditAction::DeleteMotd),
+    ];
+    documents.add("Audit", Audit { entries, next: Some(id(255)) });
 }
 
 #[test]
@@ -422,6 +483,8 @@ fn http_bodies_are_as_pinned() {
     assert_eq!(format!("{to:?}"), "MoveRequest { .. }", "a token is a secret");
     documents.add("MoveRequest", to);
     people(&mut documents);
+    reports(&mut documents);
+    administration(&mut documents);
     documents.add("Usage", Usage::default());
     let usage = Usage {
         requests: 12,
@@ -485,6 +548,7 @@ fn error_codes_are_as_pinned() {
         ("token_invalid", 401, Caller),
         ("token_expired", 401, Caller),
         ("device_removed", 401, Caller),
+        ("suspended", 403, Caller),
         ("wrong_code", 403, Caller),
         ("code_expired", 403, Caller),
         ("pin_required", 403, Caller),
@@ -505,6 +569,7 @@ fn error_codes_are_as_pinned() {
         ("replaced", 409, Caller),
         ("sms_unavailable", 502, Server),
         ("push_unavailable", 501, Server),
+        ("reports_unavailable", 503, Server),
         ("unavailable", 503, Server),
         ("internal", 500, Server),
     ];

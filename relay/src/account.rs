@@ -5,13 +5,14 @@
 //! a code may be sent.
 
 use estafette_protocol::http::{
-    Device as DeviceInfo, Export, People, Person, Pin, Privacy, Profile, PushSubscription, Usage,
+    Device as DeviceInfo, Export, Inspection, People, Person, Pin, Privacy, Profile,
+    PushSubscription, Usage,
 };
 use estafette_protocol::{Body, DeviceId, ErrorCode, MediaId, Millis, PhoneNumber, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Refusal};
-use crate::mailbox::{Mailbox, Moving, NewDevice, PinHash};
+use crate::mailbox::{Mailbox, Moving, NewDevice, PinHash, suspended};
 use crate::media::MediaWork;
 use crate::peer::cbor;
 use crate::schema;
@@ -239,6 +240,17 @@ pub enum AccountRequest {
         /// The device in the token.
         device: DeviceId,
     },
+    /// May this device report somebody? If so, it is counted.
+    Report {
+        /// The device in the token.
+        device: DeviceId,
+    },
+    /// An admin asks how the account stands.
+    Inspect,
+    /// An admin suspends it.
+    Suspend,
+    /// An admin restores it.
+    Restore,
 }
 
 /// The answer to an [`AccountRequest`]; on its way it is an [`AccountReply`](crate::AccountReply).
@@ -273,6 +285,8 @@ pub enum AccountAnswer {
     Moving(Moving),
     /// Where the device is pushed to, if it is.
     Subscription(Option<PushSubscription>),
+    /// How the account stands.
+    Inspection(Box<Inspection>),
     /// Refused; nothing has changed but the count of tries.
     Refused {
         /// Why.
@@ -328,6 +342,7 @@ impl<S: Sql> Mailbox<S> {
             AccountRequest::Code { hash } => self.on_code(now, hash)?,
             AccountRequest::Register { number, hash, device, name, identity_key, pin } => {
                 let proven = match self.check_code(now, hash)? {
+                    Ok(()) if self.suspended_at.is_some() => Err(suspended()),
                     Ok(()) => self.check_pin(now, pin)?,
                     Err(refusal) => Err(refusal),
                 };
@@ -363,9 +378,13 @@ impl<S: Sql> Mailbox<S> {
             | AccountRequest::Subscription { device }
             | AccountRequest::Subscribe { device, .. }
             | AccountRequest::Unsubscribe { device }
-                if self.device(device).is_none() =>
+            | AccountRequest::Report { device }
+                if self.device(device).is_none() || self.is_barred(&request) =>
             {
-                Refusal::from(ErrorCode::DeviceRemoved).into()
+                match self.device(device) {
+                    Some(_) => suspended().into(),
+                    None => Refusal::from(ErrorCode::DeviceRemoved).into(),
+                }
             }
             AccountRequest::Devices { device } => AccountAnswer::Devices(self.list(device)),
             AccountRequest::Link { target: id, name, identity_key, .. } => {
@@ -373,11 +392,12 @@ impl<S: Sql> Mailbox<S> {
             }
             AccountRequest::Rename { device, target, name } => self.rename(device, target, name)?,
             AccountRequest::Export { device } => self.export(now, device)?,
-            AccountRequest::Delete { device } => self.delete(device),
+            AccountRequest::Delete { device } => self.delete(device)?,
             AccountRequest::Remove { device, target } => self.remove(now, device, target)?,
             AccountRequest::Renew { .. } => AccountAnswer::Granted,
             AccountRequest::Usage { .. } => {
-                AccountAnswer::Usage(self.ledger.usage(now, self.config.daily_budget))
+                let budget = self.limits(now).daily_budget;
+                AccountAnswer::Usage(self.ledger.usage(now, budget))
             }
             AccountRequest::Upload { media, bytes, open_until, work, .. } => {
                 self.on_upload(now, media, bytes, open_until, work)?
@@ -404,13 +424,23 @@ impl<S: Sql> Mailbox<S> {
             AccountRequest::SetPin { device, pin } => self.set_pin(now, device, pin)?,
             AccountRequest::Moving { device } => self.moving(device)?,
             AccountRequest::Arrive { device, moving } => self.arrive(now, device, &moving.0)?,
-            AccountRequest::Leave { device } => self.leave(device),
+            AccountRequest::Leave { device } => self.leave(device)?,
             AccountRequest::UploadEnded { media } => self.on_upload_ended(media)?,
             AccountRequest::Subscription { device } => self.subscription(device),
             AccountRequest::Subscribe { device, subscription } => {
                 self.subscribe(device, subscription)?
             }
             AccountRequest::Unsubscribe { device } => self.unsubscribe(device)?,
+            AccountRequest::Report { .. } => match self.ledger.report(now) {
+                Ok(()) => AccountAnswer::Granted,
+                Err(wait) => {
+                    let (code, retry_after) = (ErrorCode::RateLimited, Some(wait));
+                    AccountAnswer::Refused { code, retry_after }
+                }
+            },
+            AccountRequest::Inspect => self.inspect(now),
+            AccountRequest::Suspend => self.suspend(now)?,
+            AccountRequest::Restore => self.restore(now)?,
         };
         Ok((answer, self.finish(now)?))
     }
@@ -514,6 +544,9 @@ impl<S: Sql> Mailbox<S> {
                 &[number.digits().into(), now.into()],
             )
         })?;
+        if self.account.is_none() {
+            self.registered_at = now;
+        }
         self.account = Some(number);
         self.add_primary(now, cursor, device)?;
         self.record()?;
@@ -529,6 +562,8 @@ impl<S: Sql> Mailbox<S> {
             Some(code) if now < code.first_sent_at + DAY => {
                 self.want_alarm(code.first_sent_at + DAY);
             }
+            // What is left is that the number is suspended.
+            _ if self.suspended_at.is_some() => drop(self.sql.run("DELETE FROM code", &[])?),
             _ => self.forget(),
         }
         Ok(())

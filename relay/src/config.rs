@@ -30,6 +30,29 @@ pub struct Config {
     pub uploads_max: u64,
     /// Bytes that may be uploaded on one day.
     pub upload_bytes_a_day: u64,
+    /// How long an account is new; 0: never.
+    pub new_account: Millis,
+}
+
+/// A new account has one part in so many of some limits, rounded up.
+const NEW_PART: u32 = 4;
+
+impl Config {
+    /// The limits of an account that was registered so long ago. While it is new, what it may send, cost
+    /// and upload is less, since most who abuse a service do it from a number that they have just proven.
+    pub(crate) fn for_age(self, age: Millis) -> Self {
+        if age >= self.new_account {
+            return self;
+        }
+        let part = u64::from(NEW_PART);
+        Self {
+            send_burst: self.send_burst.div_ceil(NEW_PART),
+            sends_per_second: self.sends_per_second.div_ceil(NEW_PART),
+            daily_budget: self.daily_budget.div_ceil(part),
+            upload_bytes_a_day: self.upload_bytes_a_day.div_ceil(part),
+            ..self
+        }
+    }
 }
 
 impl Default for Config {
@@ -47,6 +70,7 @@ impl Default for Config {
             daily_budget: 20_000_000,
             uploads_max: limits::UPLOADS_MAX,
             upload_bytes_a_day: limits::UPLOAD_BYTES_A_DAY,
+            new_account: limits::NEW_ACCOUNT,
         }
     }
 }

@@ -5,8 +5,8 @@
 //! the earliest, which bounds what can be evaded to 34 budgets a day. Uploaded bytes are counted likewise,
 //! and written when they have grown by 1/1024 of their quota: 1,024 rows a day, 9 quotas evaded.
 
-use estafette_protocol::Millis;
 use estafette_protocol::http::Usage;
+use estafette_protocol::{Millis, limits};
 
 use crate::config::Config;
 use crate::media::MediaWork;
@@ -34,6 +34,9 @@ pub(crate) struct Ledger {
     written: u64,
     /// `usage.uploaded_bytes` when it was last written.
     bytes_written: u64,
+    /// Reports that were made, and how many of them were written: each is, ten a day at most.
+    reports: u64,
+    reports_written: u64,
     /// The database's count when it was last looked at.
     rows_seen: u64,
 }
@@ -41,7 +44,7 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn load<S: Sql>(sql: &S) -> Result<Self, StorageError> {
         let query = "SELECT day, spent, requests, rows_written, socket_messages, media_writes,
-                media_reads, uploaded_bytes, pushes FROM ledger";
+                media_reads, uploaded_bytes, pushes, reports FROM ledger";
         let rows_seen = sql.rows_written();
         let Some(row) = sql.run(query, &[])?.pop() else {
             return Ok(Self { rows_seen, ..Self::default() });
@@ -60,7 +63,9 @@ impl Ledger {
             pushes: columns.integer()?,
         };
         let bytes_written = usage.uploaded_bytes;
-        Ok(Self { day, usage, written: spent, bytes_written, rows_seen })
+        let reports = columns.integer()?;
+        let (written, reports_written) = (spent, reports);
+        Ok(Self { day, usage, written, bytes_written, reports, reports_written, rows_seen })
     }
 
     /// A request came in that others pay for, or that costs the account itself.
@@ -100,6 +105,17 @@ impl Ledger {
             return Err(DAY - now % DAY);
         }
         self.usage.uploaded_bytes += bytes;
+        Ok(())
+    }
+
+    /// The account reports somebody, unless it has done so often enough today: then, how long until it
+    /// may again.
+    pub(crate) fn report(&mut self, now: Millis) -> Result<(), Millis> {
+        self.turn(now);
+        if self.reports >= limits::REPORTS_A_DAY {
+            return Err(DAY - now % DAY);
+        }
+        self.reports += 1;
         Ok(())
     }
 
@@ -155,20 +171,21 @@ impl Ledger {
         let spent = self.usage.spent >= self.written + (config.daily_budget / 256).max(1);
         let step = (config.upload_bytes_a_day / 1024).max(1);
         let uploaded = self.usage.uploaded_bytes >= self.bytes_written + step;
-        if !spent && !uploaded {
+        if !spent && !uploaded && self.reports == self.reports_written {
             return Ok(());
         }
         self.written = self.usage.spent;
         self.bytes_written = self.usage.uploaded_bytes;
+        self.reports_written = self.reports;
         sql.run(
             "INSERT INTO ledger (id, day, spent, requests, rows_written, socket_messages,
-                media_writes, media_reads, uploaded_bytes, pushes)
-             VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                media_writes, media_reads, uploaded_bytes, pushes, reports)
+             VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (id) DO UPDATE SET day = excluded.day, spent = excluded.spent,
                 requests = excluded.requests, rows_written = excluded.rows_written,
                 socket_messages = excluded.socket_messages, media_writes = excluded.media_writes,
                 media_reads = excluded.media_reads, uploaded_bytes = excluded.uploaded_bytes,
-                pushes = excluded.pushes",
+                pushes = excluded.pushes, reports = excluded.reports",
             &[
                 self.day.into(),
                 self.usage.spent.into(),
@@ -179,6 +196,7 @@ impl Ledger {
                 self.usage.media_reads.into(),
                 self.usage.uploaded_bytes.into(),
                 self.usage.pushes.into(),
+                self.reports.into(),
             ],
         )?;
         self.count_rows(sql);

@@ -19,6 +19,7 @@ mod pin;
 mod presence;
 mod privacy;
 mod profile;
+mod suspension;
 
 use copies::Copies;
 pub(crate) use devices::NewDevice;
@@ -30,6 +31,7 @@ pub use moving::Moving;
 pub use pin::PinHash;
 use presence::Presence;
 use privacy::Privacy;
+pub(crate) use suspension::suspended;
 
 use crate::bucket::Bucket;
 use crate::config::Config;
@@ -85,6 +87,10 @@ pub struct Mailbox<S> {
     pub(crate) copies: Copies,
     pub(crate) presence: Presence,
     pub(crate) privacy: Privacy,
+    /// When the account's number was first proven; 0 where there is none.
+    pub(crate) registered_at: Millis,
+    /// When it was suspended, if it is.
+    pub(crate) suspended_at: Option<Millis>,
     /// The day on which devices were last looked through for those that do not come any more.
     pub(crate) lapsed_on: u64,
     pub(crate) effects: Vec<Effect>,
@@ -120,6 +126,8 @@ impl<S: Sql> Mailbox<S> {
             copies: Copies::default(),
             presence: Presence::default(),
             privacy: Privacy::default(),
+            registered_at: 0,
+            suspended_at: None,
             lapsed_on: 0,
             effects: Vec::new(),
             seed: wake.seed,
@@ -140,11 +148,14 @@ impl<S: Sql> Mailbox<S> {
 
     fn load(&mut self, sockets: &[Vec<u8>]) -> Result<(), StorageError> {
         self.ledger = Ledger::load(&self.sql)?;
-        let query = "SELECT number, last_seen, privacy, EXISTS (SELECT 1 FROM person) FROM account";
+        self.load_suspension()?;
+        let query = "SELECT number, registered_at, last_seen, privacy,
+                EXISTS (SELECT 1 FROM person) FROM account";
         if let Some(row) = self.sql.run(query, &[])?.pop() {
             let mut columns = Columns::of(row);
             let number = PhoneNumber::from_digits(columns.integer()?);
             self.account = Some(number.or(Err(StorageError::Row("the account's number")))?);
+            self.registered_at = columns.integer()?;
             self.presence.last_seen = columns.integer()?;
             self.privacy = Privacy::new(columns.integer()?, columns.integer()? != 0);
         }
@@ -266,7 +277,9 @@ impl<S: Sql> Mailbox<S> {
             ErrorCode::Replaced => 4002,
             _ => 4003,
         };
-        self.put(socket, &ServerFrame::Goaway(Goaway { code, retry_after: None }));
+        let retry_after = (code == ErrorCode::Suspended).then_some(suspended().retry_after);
+        let retry_after = retry_after.flatten();
+        self.put(socket, &ServerFrame::Goaway(Goaway { code, retry_after }));
         self.outgoing.flush(socket, &mut self.effects);
         if let Some(session) = self.sessions.remove(&socket) {
             let attachment = Attachment { closed: true, ..session.attachment(socket) }.encode();
@@ -310,7 +323,8 @@ impl<S: Sql> Mailbox<S> {
                 }
             }
             self.lanes.retain(|_, lane| !lane.is_idle());
-            self.ledger.settle(&self.sql, now, &self.config)?;
+            let limits = self.limits(now);
+            self.ledger.settle(&self.sql, now, &limits)?;
         }
         let due = self.queue.held_until();
         if due.is_none() != self.timer.is_none() {

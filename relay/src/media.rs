@@ -40,7 +40,7 @@ impl<S: Sql> Mailbox<S> {
         open_until: Option<Millis>,
         work: MediaWork,
     ) -> Result<AccountAnswer, StorageError> {
-        if let Err(wait) = self.ledger.check(now, self.config.daily_budget) {
+        if let Err(wait) = self.ledger.check(now, self.limits(now).daily_budget) {
             return Ok(refused(ErrorCode::BudgetExhausted, wait));
         }
         if open_until.is_some()
@@ -48,7 +48,7 @@ impl<S: Sql> Mailbox<S> {
         {
             return Ok(refused(ErrorCode::TooManyUploads, wait));
         }
-        if let Err(wait) = self.ledger.upload(now, bytes, self.config.upload_bytes_a_day) {
+        if let Err(wait) = self.ledger.upload(now, bytes, self.limits(now).upload_bytes_a_day) {
             return Ok(refused(ErrorCode::QuotaExhausted, wait));
         }
         if let Some(expires_at) = open_until {
@@ -91,7 +91,7 @@ impl<S: Sql> Mailbox<S> {
 
     /// Work is to be done for a device's files.
     pub(crate) fn on_media(&mut self, now: Millis, work: MediaWork) -> AccountAnswer {
-        if let Err(wait) = self.ledger.check(now, self.config.daily_budget) {
+        if let Err(wait) = self.ledger.check(now, self.limits(now).daily_budget) {
             return refused(ErrorCode::BudgetExhausted, wait);
         }
         self.ledger.media(work);

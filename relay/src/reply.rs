@@ -61,6 +61,7 @@ impl From<AccountAnswer> for AccountReply {
             AccountAnswer::Subscription(subscription) => data(&subscription),
             AccountAnswer::Pin(pin) => data(&pin),
             AccountAnswer::Moving(moving) => Self::Data(Body(moving.encode())),
+            AccountAnswer::Inspection(inspection) => data(&inspection),
             AccountAnswer::Refused { code, retry_after } => Self::Refused { code, retry_after },
         }
     }

@@ -121,6 +121,11 @@ const MIGRATIONS: &[&[&str]] = &[
             tried_at INTEGER NOT NULL,
             alive_at INTEGER NOT NULL
         ) STRICT"],
+    // Administration: since when the account is suspended, which outlives it; and the day's reports.
+    &[
+        "CREATE TABLE suspension (id INTEGER PRIMARY KEY, suspended_at INTEGER NOT NULL) STRICT",
+        "ALTER TABLE ledger ADD COLUMN reports INTEGER NOT NULL DEFAULT 0",
+    ],
     #[cfg(feature = "rehearsal")]
     &["ALTER TABLE device ADD COLUMN rehearsed INTEGER NOT NULL DEFAULT 0"],
 ];
@@ -133,6 +138,13 @@ fn version<S: Sql>(sql: &S) -> Result<Option<u64>, StorageError> {
     }
     let row = sql.run("SELECT version FROM schema WHERE id = 1", &[])?.pop();
     row.map(|row| Columns::of(row).integer()).transpose()
+}
+
+/// The tables of an existing database, but for those of the platform.
+pub(crate) fn tables<S: Sql>(sql: &S) -> Result<Vec<String>, StorageError> {
+    let query = "SELECT name FROM sqlite_master
+         WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite%'";
+    sql.run(query, &[])?.into_iter().map(|row| Columns::of(row).text()).collect()
 }
 
 /// Brings an existing database up to date. Returns whether there is one.

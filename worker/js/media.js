@@ -80,6 +80,21 @@ export class Store {
     return (await this.#bucket.put(key, new Uint8Array(0), options)) !== null;
   }
 
+  write(key, text) {
+    return this.#outcome(() => this.#bucket.put(key, text));
+  }
+
+  async read(key) {
+    return (await this.#bucket.get(key))?.text();
+  }
+
+  // The next keys after a key, their texts, and whether there are more.
+  async texts(prefix, startAfter, limit) {
+    const { objects, truncated } = await this.#bucket.list({ prefix, startAfter, limit });
+    const keys = objects.map(({ key }) => key);
+    return [keys, await Promise.all(keys.map((key) => this.read(key))), truncated];
+  }
+
   async head(key) {
     return described(await this.#bucket.head(key));
   }

@@ -3,12 +3,14 @@
 //! Invariant: no object is woken for a request that is malformed, over its limit, or (but for
 //! registration) without a token that was signed here and is still good.
 
+mod admin;
 mod link;
 mod moving;
 mod people;
 mod pin;
 mod profile;
 mod push;
+mod reports;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -25,14 +27,15 @@ use worker::{ByteStream, Env, Headers, Request, Response, ResponseBuilder, Stub,
 
 use crate::code::Code;
 use crate::connect;
+use crate::gateway::GatewayError;
 use crate::input::{self, BODY_BYTES_MAX, Registration};
 use crate::js::{self, CallError, Mailbox};
 use crate::log::{self, Event};
 use crate::media::{self, Store};
 use crate::problem::Failure;
-use crate::route::{Route, route};
+use crate::route::{Route, is_admin, route};
 use crate::setup::{Setup, SetupError, SetupFault};
-use crate::sms::{self, SmsError};
+use crate::sms;
 use crate::token::Identity;
 
 const MAILBOX: &str = "MAILBOX";
@@ -146,6 +149,9 @@ impl Front {
         if let Some(target) = media::target(&url) {
             return Ok(self.tus(target).await);
         }
+        if is_admin(&url) && self.setup.admin.is_none() {
+            return Err(ErrorCode::NotFound.into());
+        }
         match route(&request.method(), &url)? {
             Route::Health => json(
                 200,
@@ -188,6 +194,14 @@ impl Front {
             Route::Subscribe => self.subscribe().await,
             Route::Unsubscribe => self.unsubscribe().await,
             Route::Socket => self.socket().await,
+            Route::Report => self.report().await,
+            Route::Motd => self.motd().await,
+            Route::Inspect(number) => self.inspect(number).await,
+            Route::Suspend(number) => self.suspend(number).await,
+            Route::Restore(number) => self.restore(number).await,
+            Route::SetMotd => self.set_motd().await,
+            Route::DeleteMotd => self.delete_motd().await,
+            Route::Audit => self.read_audit(&url).await,
         }
     }
 
@@ -203,7 +217,7 @@ impl Front {
     async fn send_code(&self) -> Result<Response, Failure> {
         let number = input::code_request(&self.body().await?)?;
         let gateway = self.setup.gateway.as_ref().ok_or_else(|| {
-            log::write(&Event::Sms(SmsError::NoGateway));
+            log::write(&Event::Sms(GatewayError::NoGateway));
             ErrorCode::SmsUnavailable
         })?;
         self.limit_address().await?;
@@ -377,10 +391,14 @@ impl Front {
         self.request.headers().get(name).ok().flatten()
     }
 
-    /// The body, whose length is checked as announced and as it comes in.
     async fn body(&self) -> Result<Vec<u8>, Failure> {
+        self.body_of(BODY_BYTES_MAX).await
+    }
+
+    /// The body, whose length is checked as announced and as it comes in.
+    async fn body_of(&self, bytes_max: usize) -> Result<Vec<u8>, Failure> {
         let announced = self.header("content-length").and_then(|length| length.parse().ok());
-        if announced.is_some_and(|length: u64| length > BODY_BYTES_MAX as u64) {
+        if announced.is_some_and(|length: u64| length > bytes_max as u64) {
             return Err(ErrorCode::TooLarge.into());
         }
         let mut body = Vec::new();
@@ -389,7 +407,7 @@ impl Front {
         let mut stream = ByteStream::from(stream);
         while let Some(chunk) = stream.next().await {
             let bytes = chunk.or(Err(ErrorCode::Malformed))?;
-            if body.len() + bytes.len() > BODY_BYTES_MAX {
+            if body.len() + bytes.len() > bytes_max {
                 return Err(ErrorCode::TooLarge.into());
             }
             body.extend(bytes);

@@ -1,7 +1,9 @@
 //! What comes from outside: headers and JSON bodies, checked before anything is done with them.
 
 use base64ct::{Base64, Encoding as _};
-use estafette_protocol::http::{CodeRequest, DeviceName, NewPin, Profile, RegisterRequest};
+use estafette_protocol::http::{
+    CodeRequest, DeviceName, NewPin, Profile, RegisterRequest, ReportRequest,
+};
 use estafette_protocol::{Encoding, ErrorCode, PhoneNumber, limits};
 use serde::Deserialize;
 
@@ -74,6 +76,23 @@ pub(crate) fn profile(body: &[u8]) -> Result<Profile, ErrorCode> {
     let profile: Profile = json(body)?;
     profile.check()?;
     Ok(profile)
+}
+
+/// Reads the body of `POST /v1/reports`, and of whom it is.
+pub(crate) fn report(body: &[u8]) -> Result<(PhoneNumber, ReportRequest), ErrorCode> {
+    let report: ReportRequest = json(body)?;
+    let number = report.number.parse().or(Err(ErrorCode::InvalidNumber))?;
+    if report.comment.len() > limits::REPORT_COMMENT_BYTES_MAX {
+        return Err(ErrorCode::TooLarge);
+    }
+    if report.messages.len() > limits::REPORT_MESSAGES_MAX {
+        return Err(ErrorCode::TooMany);
+    }
+    // Whoever reads it may keep numbers as JavaScript does.
+    if report.messages.iter().any(|message| message.at > limits::MESSAGE_NUMBER_MAX) {
+        return Err(ErrorCode::Malformed);
+    }
+    Ok((number, report))
 }
 
 /// Reads a JSON body: an object. The derived code would take an array of its values as well. (As text, like
@@ -199,6 +218,34 @@ mod tests {
         };
         assert_eq!((picture(512), picture(513)), (None, large));
         assert_eq!(profile(br#"{"version":7,"more":1}"#).map(|said| said.version), Ok(7));
+    }
+
+    #[test]
+    fn a_report_is_checked_before_anybody_is_asked() {
+        let message = r#"{"id":"a1b2c3d4e5f607180000000000000007","at":1,"text":"x"}"#;
+        let with = |number: &str, reason: &str, comment: usize, messages: usize| {
+            let comment = "x".repeat(comment);
+            let messages = vec![message; messages].join(",");
+            let body = format!(
+                r#"{{"number":"{number}","reason":"{reason}","comment":"{comment}","messages":[{messages}]}}"#
+            );
+            report(body.as_bytes()).err()
+        };
+        let bob = "+33612345678";
+        assert_eq!(with(bob, "spam", 1000, 10), None);
+        assert_eq!(with(bob, "other", 0, 0), None);
+        assert_eq!(with(bob, "envy", 0, 0), Some(ErrorCode::Malformed));
+        assert_eq!(with("0612345678", "spam", 0, 0), Some(ErrorCode::InvalidNumber));
+        assert_eq!(with(bob, "spam", 1001, 0), Some(ErrorCode::TooLarge));
+        assert_eq!(with(bob, "spam", 0, 11), Some(ErrorCode::TooMany));
+        let at = |at: u64| {
+            let message = format!(r#"{{"id":"{}1","at":{at},"text":""}}"#, "0".repeat(31));
+            let body = format!(r#"{{"number":"{bob}","reason":"spam","messages":[{message}]}}"#);
+            report(body.as_bytes()).err()
+        };
+        assert_eq!(at((1 << 53) - 1), None);
+        assert_eq!(at(1 << 53), Some(ErrorCode::Malformed));
+        assert!(report(format!(r#"{{"number":"{bob}","reason":"abuse"}}"#).as_bytes()).is_ok());
     }
 
     #[test]

@@ -13,9 +13,11 @@
 //! restart the instance behind its back. What it unwraps where the platform may throw is not used
 //! either: a throw inside an object loses what all objects of the isolate have in memory.
 
+mod admin;
 mod code;
 mod connect;
 mod front;
+mod gateway;
 mod input;
 mod js;
 mod link;

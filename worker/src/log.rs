@@ -5,9 +5,9 @@
 use estafette_relay::StorageError;
 use serde::Serialize;
 
+use crate::gateway::GatewayError;
 use crate::push::PushError;
 use crate::setup::SetupError;
-use crate::sms::SmsError;
 
 /// Something that an operator may have to look after.
 pub(crate) enum Event<'a> {
@@ -32,7 +32,9 @@ pub(crate) enum Event<'a> {
     /// A rate-limit binding did not answer; the request was let through.
     RateLimit,
     /// The SMS gateway did not take a code.
-    Sms(SmsError),
+    Sms(GatewayError),
+    /// Whoever is to take reports did not take one.
+    Report(GatewayError),
     /// A push service did not take a push.
     Push {
         /// Why.
@@ -76,7 +78,7 @@ fn line(event: &Event<'_>) -> String {
     let text = match event {
         Event::Setup(error) => error.to_string(),
         Event::Storage(error) => error.to_string(),
-        Event::Sms(error) => error.label().to_owned(),
+        Event::Sms(error) | Event::Report(error) => error.label().to_owned(),
         Event::Push { error, .. } => error.label().to_owned(),
         Event::Panic { at } => (*at).to_owned(),
         Event::Store { operation, .. } => (*operation).to_owned(),
@@ -86,6 +88,7 @@ fn line(event: &Event<'_>) -> String {
         Event::Setup(_) => ("error", "setup_wrong"),
         Event::Storage(_) => ("error", "storage_failed"),
         Event::Sms(_) => ("error", "sms_failed"),
+        Event::Report(_) => ("error", "report_failed"),
         Event::Push { refused: true, .. } => ("error", "push_refused"),
         Event::Push { .. } => ("warn", "push_failed"),
         Event::Panic { .. } => ("error", "panic"),
@@ -104,7 +107,9 @@ fn line(event: &Event<'_>) -> String {
         retryable: None,
     };
     match *event {
-        Event::Sms(SmsError::Status(status)) => line.status = Some(status),
+        Event::Sms(GatewayError::Status(status)) | Event::Report(GatewayError::Status(status)) => {
+            line.status = Some(status)
+        }
         Event::Store { number, .. } => line.number = Some(number),
         Event::Push { error, service, .. } => {
             line.service = Some(service);
@@ -126,9 +131,9 @@ mod tests {
     use estafette_relay::StorageError;
 
     use super::{Event, line};
+    use crate::gateway::GatewayError;
     use crate::push::PushError;
     use crate::setup::{SetupError, SetupFault};
-    use crate::sms::SmsError;
 
     #[test]
     fn each_event_is_one_line_of_json() {
@@ -143,8 +148,16 @@ mod tests {
                 r#"{"level":"error","event":"storage_failed","reason":"a stored row cannot be read: a float"}"#,
             ),
             (
-                Event::Sms(SmsError::Status(503)),
+                Event::Sms(GatewayError::Status(503)),
                 r#"{"level":"error","event":"sms_failed","reason":"status","status":503}"#,
+            ),
+            (
+                Event::Report(GatewayError::Status(500)),
+                r#"{"level":"error","event":"report_failed","reason":"status","status":500}"#,
+            ),
+            (
+                Event::Report(GatewayError::Timeout),
+                r#"{"level":"error","event":"report_failed","reason":"timeout"}"#,
             ),
             (
                 Event::Object { overloaded: true, retryable: false },

@@ -103,6 +103,10 @@ fn sentence(code: ErrorCode) -> &'static str {
         ErrorCode::TokenInvalid => "The token was not signed by this server: register again.",
         ErrorCode::TokenExpired => "The token's time is over: register again.",
         ErrorCode::DeviceRemoved => "The device no longer belongs to the account: register again.",
+        ErrorCode::Suspended => {
+            "The account is suspended: turn to whoever runs this server. It can still be exported and \
+             deleted."
+        }
         ErrorCode::WrongCode => "That is not the code that was sent: read it again.",
         ErrorCode::CodeExpired => "There is no code to compare with: ask for a new one.",
         ErrorCode::PinRequired => {
@@ -127,6 +131,9 @@ fn sentence(code: ErrorCode) -> &'static str {
             "The endpoint is at no push service that this server sends to: see PUSH_HOSTS."
         }
         ErrorCode::PushUnavailable => "This server sends no pushes: connect to get messages.",
+        ErrorCode::ReportsUnavailable => {
+            "The report was not taken, or this server takes none: blocking works all the same."
+        }
         ErrorCode::Unavailable => "A part of the server did not answer: send the request again.",
         _ => "The server failed: send the request again.",
     }

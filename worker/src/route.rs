@@ -39,6 +39,14 @@ pub(crate) enum Route<'a> {
     Subscribe,
     Unsubscribe,
     Socket,
+    Report,
+    Motd,
+    Inspect(PhoneNumber),
+    Suspend(PhoneNumber),
+    Restore(PhoneNumber),
+    SetMotd,
+    DeleteMotd,
+    Audit,
 }
 
 /// No operation.
@@ -78,6 +86,15 @@ pub(crate) fn route<'a>(method: &str, url: &'a str) -> Result<Route<'a>, Unroute
         "/v1/usage" => (Route::Usage, READ),
         "/v1/push" => (push(method), "GET, HEAD, PUT, DELETE"),
         "/v1/socket" => (Route::Socket, "GET"),
+        "/v1/reports" => (Route::Report, "POST"),
+        "/v1/motd" => (Route::Motd, READ),
+        "/v1/admin/motd" if method == "DELETE" => (Route::DeleteMotd, "DELETE"),
+        "/v1/admin/motd" => (Route::SetMotd, "PUT, DELETE"),
+        "/v1/admin/audit" => (Route::Audit, READ),
+        path if path.starts_with("/v1/admin/accounts/") => {
+            let rest = path.strip_prefix("/v1/admin/accounts/").unwrap_or_default();
+            account(method, rest).ok_or(Unrouted::NotFound)?
+        }
         path if path.starts_with("/v1/media/") => {
             let id = path.strip_prefix("/v1/media/").and_then(|id| id.parse().ok());
             (Route::Media(id.ok_or(Unrouted::NotFound)?), READ)
@@ -113,6 +130,27 @@ fn shown(path: &str) -> Option<Route<'static>> {
         Some(path) => number(path).map(Route::Picture),
         None => number(path).map(Route::ShownProfile),
     }
+}
+
+/// What an admin does with an account: what follows on `/v1/admin/accounts/`.
+fn account(method: &str, rest: &str) -> Option<(Route<'static>, &'static str)> {
+    Some(match rest.strip_suffix("/suspension") {
+        None => (Route::Inspect(number(rest)?), "GET, HEAD"),
+        Some(rest) if method == "DELETE" => (Route::Restore(number(rest)?), "DELETE"),
+        Some(rest) => (Route::Suspend(number(rest)?), "PUT, DELETE"),
+    })
+}
+
+/// Whether a URL leads to the admin's part.
+pub(crate) fn is_admin(url: &str) -> bool {
+    path(url).starts_with("/v1/admin/")
+}
+
+/// A parameter of a URL's query, as it is written.
+pub(crate) fn parameter<'a>(url: &'a str, name: &str) -> Option<&'a str> {
+    let (_, query) = url.split_once('?')?;
+    let mut pairs = query.split('#').next()?.split('&');
+    pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// A number in a path, whose plus sign may be written as it is or as `%2B`.
@@ -152,7 +190,7 @@ pub(crate) fn path(url: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Route, Unrouted, path, route};
+    use super::{Route, Unrouted, is_admin, parameter, path, route};
     use estafette_protocol::{DeviceId, MediaId};
 
     const LINK: &str = "/v1/links/00000000000000000000000000000000000000ff";
@@ -196,6 +234,11 @@ mod tests {
             ("GET", "/v1/profiles/%2B33612345678/picture", Route::Picture(alice)),
             ("GET", "/v1/media/000000000000000000000000000000ff", Route::Media(MediaId(255))),
             ("GET", "/v1/socket", Route::Socket),
+            ("POST", "/v1/reports", Route::Report),
+            ("GET", "/v1/motd", Route::Motd),
+            ("GET", "/v1/admin/accounts/+33612345678", Route::Inspect(alice)),
+            ("GET", "/v1/admin/accounts/%2B33612345678", Route::Inspect(alice)),
+            ("GET", "/v1/admin/audit", Route::Audit),
         ];
         for (method, path, expected) in all {
             assert_eq!(at(method, path), Ok(expected));
@@ -222,6 +265,17 @@ mod tests {
             ("POST", Err(Unrouted::MethodNotAllowed("GET, HEAD, PUT, DELETE"))),
         ] {
             assert_eq!(at(method, "/v1/pin"), expected);
+        }
+        let suspension = "/v1/admin/accounts/+33612345678/suspension";
+        for (method, path, expected) in [
+            ("PUT", suspension, Ok(Route::Suspend(alice))),
+            ("DELETE", suspension, Ok(Route::Restore(alice))),
+            ("GET", suspension, Err(Unrouted::MethodNotAllowed("PUT, DELETE"))),
+            ("PUT", "/v1/admin/motd", Ok(Route::SetMotd)),
+            ("DELETE", "/v1/admin/motd", Ok(Route::DeleteMotd)),
+            ("GET", "/v1/admin/motd", Err(Unrouted::MethodNotAllowed("PUT, DELETE"))),
+        ] {
+            assert_eq!(at(method, path), expected, "{method} {path}");
         }
         let device = "/v1/devices/00000000000000ff";
         for (method, path, expected) in [
@@ -251,6 +305,23 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_is_what_stands_behind_its_name() {
+        for (query, expected) in [
+            ("?after=x", Some("x")),
+            ("?b=1&after=x-y#z", Some("x-y")),
+            ("?after=", Some("")),
+            ("?afters=x", None),
+            ("?after", None),
+            ("", None),
+        ] {
+            let url = format!("https://host/v1/admin/audit{query}");
+            assert_eq!(parameter(&url, "after"), expected, "{query}");
+            assert!(is_admin(&url));
+        }
+        assert!(!is_admin("https://host/v1/administer?/v1/admin/"));
+    }
+
+    #[test]
     fn other_paths_are_not_found() {
         for path in [
             "",
@@ -271,6 +342,14 @@ mod tests {
             "/v1/profiles//picture",
             "/v1/profiles/+33612345678/",
             "/v1/profiles/+33612345678/picture/picture",
+            "/v1/admin",
+            "/v1/admin/",
+            "/v1/admin/accounts",
+            "/v1/admin/accounts/",
+            "/v1/admin/accounts/33612345678",
+            "/v1/admin/accounts//suspension",
+            "/v1/admin/accounts/+33612345678/",
+            "/v1/admin/accounts/+33612345678/suspension/",
             "/v1/links/",
             "/v1/links/00000000000000ff",
             "/v1/links/00000000000000000000000000000000000000FF",

@@ -6,6 +6,7 @@ use core::str::FromStr;
 use estafette_protocol::{Millis, limits};
 use estafette_relay::Config;
 
+use crate::gateway::Gateway;
 use crate::media::Places;
 use crate::push::PushSetup;
 use crate::push::hosts::Hosts;
@@ -39,12 +40,10 @@ pub(crate) struct Setup {
     pub(crate) gateway: Option<Gateway>,
     /// What pushes are sent with; without it none are.
     pub(crate) push: Option<PushSetup>,
-}
-
-/// The SMS gateway.
-pub(crate) struct Gateway {
-    pub(crate) url: String,
-    pub(crate) secret: String,
+    /// Where reports go; without it none are taken.
+    pub(crate) reports: Option<Gateway>,
+    /// What an admin shows; without it there is no admin.
+    pub(crate) admin: Option<Vec<u8>>,
 }
 
 /// A variable or secret is wrong. Nothing works until it is set right.
@@ -101,11 +100,12 @@ impl Setup {
         let needed = |name: &'static str| {
             secret(name)?.ok_or(SetupError { variable: name, fault: SetupFault::Missing })
         };
-        let gateway = variable("SMS_URL").map(|url| {
-            let secret = variable("SMS_SECRET");
-            let missing = SetupError { variable: "SMS_SECRET", fault: SetupFault::Missing };
-            secret.map(|secret| Gateway { url, secret }).ok_or(missing)
-        });
+        let gateway = |url, secret| {
+            let missing = SetupError { variable: secret, fault: SetupFault::Missing };
+            let gateway = variable(url)
+                .map(|url| variable(secret).map(|secret| Gateway { url, secret }).ok_or(missing));
+            gateway.transpose()
+        };
         let life = |name, default| number(&variable, name, default, 1..=NUMBER_MAX / 256);
         let code_key = needed("CODE_KEY")?;
         Ok(Self {
@@ -115,8 +115,10 @@ impl Setup {
             tokens: Keys { current: needed("TOKEN_KEY")?, previous: secret("TOKEN_KEY_PREVIOUS")? },
             places: Places::new(&code_key),
             code_key,
-            gateway: gateway.transpose()?,
+            gateway: gateway("SMS_URL", "SMS_SECRET")?,
             push: push(&variable)?,
+            reports: gateway("REPORT_URL", "REPORT_SECRET")?,
+            admin: secret("ADMIN_SECRET")?,
         })
     }
 }
@@ -151,6 +153,7 @@ fn mailbox_limits(variable: &impl Fn(&str) -> Option<String>) -> Result<Config, 
         daily_budget: whole("DAILY_BUDGET_NANODOLLARS", normal.daily_budget, 1..=NUMBER_MAX)?,
         uploads_max: whole("UPLOADS_MAX", normal.uploads_max, 1..=1000)?,
         upload_bytes_a_day: whole("UPLOAD_BYTES_A_DAY", normal.upload_bytes_a_day, 1..=NUMBER_MAX)?,
+        new_account: whole("NEW_ACCOUNT_MS", normal.new_account, 0..=NUMBER_MAX / 256)?,
     })
 }
 
@@ -190,6 +193,16 @@ mod tests {
         assert!(setup.gateway.is_none());
         assert!(setup.tokens.previous.is_none());
         assert!(setup.push.is_none());
+        assert!(setup.reports.is_none() && setup.admin.is_none());
+    }
+
+    #[test]
+    fn reports_and_the_admin_are_there_when_they_are_set() {
+        let reports = [("REPORT_URL", "http://x"), ("REPORT_SECRET", "y")];
+        let setup = read(&reports).ok().unwrap().reports.unwrap();
+        assert_eq!((setup.url.as_str(), setup.secret.as_str()), ("http://x", "y"));
+        let setup = read(&[("ADMIN_SECRET", SECRET)]).ok().unwrap();
+        assert_eq!(setup.admin.as_deref(), Some(SECRET.as_bytes()));
     }
 
     #[test]
@@ -210,8 +223,9 @@ mod tests {
 
     #[test]
     fn limits_can_be_set() {
-        let setup = read(&[("SEND_BURST", "1000000"), ("HOLD_MS", "0")]).ok().unwrap();
-        assert_eq!((setup.limits.send_burst, setup.limits.hold), (1_000_000, 0));
+        let zeros = [("SEND_BURST", "1000000"), ("HOLD_MS", "0"), ("NEW_ACCOUNT_MS", "0")];
+        let limits = read(&zeros).ok().unwrap().limits;
+        assert_eq!((limits.send_burst, limits.hold, limits.new_account), (1_000_000, 0, 0));
     }
 
     #[test]
@@ -222,6 +236,8 @@ mod tests {
             ("TOKEN_KEY", "short", TooShort),
             ("TOKEN_KEY_PREVIOUS", "short", TooShort),
             ("CODE_KEY", "", Missing),
+            ("ADMIN_SECRET", "short", TooShort),
+            ("NEW_ACCOUNT_MS", "a day", NoSuchNumber),
             ("SEND_BURST", "0", NoSuchNumber),
             ("SEND_BURST", "many", NoSuchNumber),
             ("SENDS_PER_SECOND", "-1", NoSuchNumber),
@@ -232,5 +248,6 @@ mod tests {
             assert_eq!(fault(&[(variable, value)]), Some((variable, expected)), "{value}");
         }
         assert_eq!(fault(&[("SMS_URL", "http://x")]), Some(("SMS_SECRET", Missing)));
+        assert_eq!(fault(&[("REPORT_URL", "http://x")]), Some(("REPORT_SECRET", Missing)));
     }
 }

@@ -1,5 +1,5 @@
-//! The development server: the Worker in the real runtime, an SMS gateway that prints the codes,
-//! and a word on what to type next.
+//! The development server: the Worker in the real runtime, an SMS gateway that prints the codes, a desk
+//! that prints reports, and a word on what to type next.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -9,7 +9,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use estafette_testkit::{Options, Runtime, SmsGateway, random_secret};
+use estafette_testkit::{Options, Report, ReportDesk, Runtime, SmsGateway, random_secret};
 use serde_json::{Map, Value};
 
 use crate::build;
@@ -17,9 +17,10 @@ use crate::setup::{Workspace, label, run, step};
 
 /// The port when none is chosen.
 const PORT: u16 = 8787;
-/// What the Worker signs and hashes with, and what the gateway asks for. Pushes go to the services of
-/// the known browsers.
-const SECRETS: &[&str] = &["TOKEN_KEY", "CODE_KEY", "SMS_SECRET", "VAPID_KEY"];
+/// What the Worker signs and hashes with, what the gateway and the desk for reports ask for, and what an
+/// admin shows. Pushes go to the services of the known browsers.
+const SECRETS: &[&str] =
+    &["TOKEN_KEY", "CODE_KEY", "SMS_SECRET", "VAPID_KEY", "REPORT_SECRET", "ADMIN_SECRET"];
 /// Whom push services are told to turn to.
 const CONTACT: &str = "mailto:nobody@example.org";
 
@@ -42,7 +43,7 @@ pub(crate) fn dev(workspace: &Workspace, options: &DevOptions) -> Result<()> {
     let storage = options.storage.clone().unwrap_or_else(|| directory.join("storage"));
     let port = options.port.unwrap_or(PORT);
     let secrets = secrets(&directory)?;
-    let secret = secrets.get("SMS_SECRET").and_then(Value::as_str).unwrap_or_default();
+    let secret = |name| secrets.get(name).and_then(Value::as_str).unwrap_or_default();
 
     let (interrupt, interrupted) = channel();
     ctrlc::set_handler(move || {
@@ -51,15 +52,17 @@ pub(crate) fn dev(workspace: &Workspace, options: &DevOptions) -> Result<()> {
     })
     .context("cannot listen for Ctrl-C")?;
 
-    let gateway = SmsGateway::start_with(secret, |message| {
+    let gateway = SmsGateway::start_with(secret("SMS_SECRET"), |message| {
         let label = label("SMS", io::stdout().is_terminal());
         println!("{label} to {}: {}", message.to, message.text);
     })?;
+    let desk = ReportDesk::start(secret("REPORT_SECRET"), print_report)?;
     let mut start = Options::new().bundle(bundle).storage(&storage).port(port).print_logs();
     for (name, value) in &secrets {
         start = start.var(name, value.clone());
     }
-    start = start.var("VAPID_SUBJECT", CONTACT);
+    // As in a deployment where it is not set: accounts are new for a day.
+    start = start.var("VAPID_SUBJECT", CONTACT).var("NEW_ACCOUNT_MS", "").reports(&desk);
     let runtime = Runtime::start(start.sms(&gateway))
         .with_context(|| format!("if port {port} is taken, choose another with `--port`"))?;
     welcome(workspace, &runtime);
@@ -75,6 +78,15 @@ pub(crate) fn dev(workspace: &Workspace, options: &DevOptions) -> Result<()> {
     Ok(())
 }
 
+fn print_report(report: &Report) {
+    let label = label("REPORT", io::stdout().is_terminal());
+    let Report { reporter, reported, reason, comment, messages, .. } = report;
+    println!("{label} of {reported} by {reporter}, {reason}: {comment:?}");
+    for message in messages {
+        println!("{label}   {:?}", message.text);
+    }
+}
+
 fn welcome(workspace: &Workspace, runtime: &Runtime) {
     let url = runtime.url();
     let shown =
@@ -84,7 +96,8 @@ fn welcome(workspace: &Workspace, runtime: &Runtime) {
     println!(
         "
 Estafette runs on {url} and keeps its data in {storage}.
-One-time codes appear here. Ctrl-C ends it.
+One-time codes and reports appear here. Ctrl-C ends it.
+The admin's secret is ADMIN_SECRET in .dev/secrets.json; docs/operating.md says what to do with it.
 
 In a second terminal:
 
@@ -132,7 +145,7 @@ mod tests {
     fn secrets_are_made_once() {
         let directory = TempDir::new().unwrap();
         let first = secrets(directory.path()).unwrap();
-        assert_eq!(first.len(), 4);
+        assert_eq!(first.len(), 6);
         assert_eq!(secrets(directory.path()).unwrap(), first);
     }
 }

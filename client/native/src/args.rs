@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use estafette::limits::DEVICE_NAME_BYTES_MAX;
-use estafette::{Attribute, Audience, DeviceId, LinkUrl, Status};
+use estafette::{Attribute, Audience, DeviceId, LinkUrl, ReportReason, Status};
 
 const AFTER: &str = "\
 Numbers may be typed with spaces and dashes, with a plus sign or 00 before the country code. \
@@ -117,6 +117,8 @@ pub(crate) enum Command {
         /// The number, or the name of a contact
         who: String,
     },
+    /// Tell whoever runs the server of somebody
+    Report(Report),
     /// See, add, name and remove the account's devices
     #[command(subcommand)]
     Devices(Devices),
@@ -418,6 +420,55 @@ impl From<To> for Audience {
             To::Everyone => Self::Everyone,
             To::Contacts => Self::Contacts,
             To::Nobody => Self::Nobody,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "What will be sent is shown first, and sent when you say so. Whoever runs the server \
+                        learns your number, theirs, and what you attach; without --messages, no \
+                        message leaves this machine. They are not told.\n\n\
+                        Examples:\n  estafette report +33612345678 --messages 3 --block\n  \
+                        estafette report Mallory --reason abuse --comment \"Threats since Monday\""
+)]
+pub(crate) struct Report {
+    /// The number, or the name of a contact
+    pub(crate) who: String,
+    /// What they do
+    #[arg(long, value_enum, default_value = "spam")]
+    pub(crate) reason: Reason,
+    /// What there is to say about it
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(crate) comment: String,
+    /// Attach so many of the last messages that they sent, 10 at most
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) messages: usize,
+    /// Block them as well
+    #[arg(long)]
+    pub(crate) block: bool,
+    /// Send it without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// What somebody is reported for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reason {
+    /// They write to those who do not want it
+    Spam,
+    /// They threaten, harass or deceive
+    Abuse,
+    /// Something else, of which the comment tells
+    Other,
+}
+
+impl From<Reason> for ReportReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Spam => Self::Spam,
+            Reason::Abuse => Self::Abuse,
+            Reason::Other => Self::Other,
         }
     }
 }

@@ -27,6 +27,7 @@ use self::model::{Connection, Model};
 use self::terminal::Screen;
 use self::typing::Typing;
 use crate::args::{self, Args};
+use crate::command::motd;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::place;
@@ -52,11 +53,13 @@ pub(crate) async fn run(args: &Args, asked: &args::Chat, output: &Output) -> Res
     if peer == profile.account().number {
         return Err(Failure::usage("this is your own number: chat with somebody else"));
     }
+    let motd = motd::news(profile.directory(), &profile.account().server).await;
     let mut client = estafette::connect(profile).await?;
     let people = io::stdin().is_terminal() && io::stdout().is_terminal() && !output.is_json();
     let done = if people {
-        on_terminal(&mut client, peer, names, args).await
+        on_terminal(&mut client, peer, names, args, motd.as_ref().map(motd::said)).await
     } else {
+        motd::show(motd.as_ref(), output)?;
         plain::run(&mut client, peer, &names, args, output).await
     };
     client.open_chat(None).await?;
@@ -77,8 +80,10 @@ async fn on_terminal(
     peer: PhoneNumber,
     names: Vec<Contact>,
     args: &Args,
+    notice: Option<String>,
 ) -> Result<(), Failure> {
     let mut model = Model::new(peer, names, now());
+    model.notice = notice;
     if client.is_stranger(peer).await? {
         model.stranger = Some(place::stranger(args, peer));
     }

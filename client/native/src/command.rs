@@ -6,6 +6,7 @@ mod fetch;
 mod link;
 mod listen;
 mod mailbox;
+pub(crate) mod motd;
 mod moving;
 mod overview;
 mod ownership;
@@ -14,6 +15,7 @@ mod privacy;
 mod profile;
 mod progress;
 mod register;
+mod report;
 mod send;
 mod send_files;
 
@@ -41,6 +43,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Profile(asked) => profile::run(&args, asked, output).await,
         Command::Block { who } => privacy::block(&args, who, true, output).await,
         Command::Unblock { who } => privacy::block(&args, who, false, output).await,
+        Command::Report(report) => report::run(&args, report, output).await,
         Command::Devices(command) => account::devices(&args, command, output).await,
         Command::Account(command) => ownership::run(&args, command, output).await,
         Command::Pin { command } => pin::run(&args, command.as_ref(), output).await,

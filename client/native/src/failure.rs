@@ -30,6 +30,10 @@ impl Exit {
     }
 }
 
+/// What is said where the server lets nobody of the account in.
+pub(crate) const SUSPENDED: &str = "this account is suspended: turn to whoever runs the server; \
+                                    `estafette account export` and `delete` still work";
+
 /// What is said of a failure.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -66,6 +70,11 @@ impl Failure {
             }
         };
         Self { exit: Exit::NotRegistered, code: Some(code), message: message.into() }
+    }
+
+    /// The account is suspended.
+    pub(crate) fn suspended() -> Self {
+        Self { exit: Exit::Refused, code: Some(ErrorCode::Suspended), message: SUSPENDED.into() }
     }
 
     /// A file did not get all the way.
@@ -123,6 +132,7 @@ impl From<Error> for Failure {
                 code @ (ErrorCode::TokenExpired
                 | ErrorCode::TokenInvalid
                 | ErrorCode::DeviceRemoved) => return Self::signed_out(code),
+                ErrorCode::Suspended => return Self::suspended(),
                 _ => Exit::Refused,
             },
             _ => Exit::Failed,

@@ -50,8 +50,8 @@ pub use estafette_core::{
 };
 pub use estafette_protocol::http::Profile as UserProfile;
 pub use estafette_protocol::http::{
-    Attribute, Audience, CodeSent, Device, Devices, Health, Known, Link, People, Person, Privacy,
-    Problem, Usage,
+    Attribute, Audience, CodeSent, Device, Devices, Health, Known, Link, Motd, People, Person,
+    Privacy, Problem, ReportReason, ReportRequest, ReportedMessage, Usage,
 };
 pub use estafette_protocol::limits;
 pub use estafette_protocol::{

@@ -8,12 +8,12 @@ use std::io::{self, IsTerminal, Write};
 use data_encoding::{BASE64, HEXLOWER};
 use estafette::{
     Activity, Attribute, Audience, Contact, Content, Device, DeviceId, ErrorCode, Event, Media,
-    MediaId, Message, MessageId, Millis, Moved, PhoneNumber, Status,
+    MediaId, Message, MessageId, Millis, Moved, PhoneNumber, ReportReason, Status,
 };
 use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 
-use crate::failure::{Failure, why_not_sent};
+use crate::failure::{Failure, SUSPENDED, why_not_sent};
 use crate::place;
 use crate::text::{keys_changed, local, mark, says, time};
 
@@ -139,6 +139,10 @@ pub(crate) enum Line<'a> {
         /// Midnight UTC of the day; null where it never connected.
         seen_at: Option<Millis>,
     },
+    /// Somebody was reported to whoever runs the server, with so many messages.
+    Reported { number: PhoneNumber, reason: ReportReason, messages: usize },
+    /// The message of the day, where it is new.
+    Motd { text: &'a str, since: Millis },
     /// How things are.
     Overview(&'a crate::command::Overview),
     /// What went wrong, on standard error when it ends the command.
@@ -374,6 +378,7 @@ impl Output {
                 self.remark(&keys_changed(&who));
             }
             Event::StoreFailed(error) => self.remark(&format!("{error}.")),
+            Event::Error(ErrorCode::Suspended) => self.remark(&format!("{SUSPENDED}.")),
             _ => {}
         }
         Ok(())

@@ -12,8 +12,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use data_encoding::BASE64;
 use estafette_core::PinKey;
 use estafette_protocol::http::{
-    CodeRequest, CodeSent, DeviceName, Devices, Export, Health, Link, LinkRequest, Linked,
-    MoveRequest, NewPin, People, Person, Pin, Privacy, RegisterRequest, Registered, Usage,
+    CodeRequest, CodeSent, DeviceName, Devices, Export, Health, Link, LinkRequest, Linked, Motd,
+    MoveRequest, NewPin, People, Person, Pin, Privacy, RegisterRequest, Registered, ReportRequest,
+    Usage,
 };
 use estafette_protocol::{DeviceId, Millis, PhoneNumber};
 use serde::de::DeserializeOwned;
@@ -354,6 +355,23 @@ impl Server {
         let body = MoveRequest { token: to.to_owned() };
         let path = "/v1/account/move".into();
         self.bytes(Method::POST, path, Some(token), Some(body)).await.map(drop)
+    }
+
+    /// Tells whoever runs the server of somebody.
+    ///
+    /// # Errors
+    /// When the server takes no reports, or no more today, refuses otherwise or doesn't answer.
+    pub async fn report(&self, token: &str, report: &ReportRequest) -> Result<(), Error> {
+        let path = "/v1/reports".into();
+        self.bytes(Method::POST, path, Some(token), Some(report)).await.map(drop)
+    }
+
+    /// The message of the day.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub async fn motd(&self) -> Result<Motd, Error> {
+        self.call(Method::GET, "/v1/motd".into(), None, None::<()>).await
     }
 
     /// What the account's work has cost today.

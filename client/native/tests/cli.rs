@@ -89,6 +89,7 @@ async fn help_is_as_it_was_agreed() {
         "profile show",
         "block",
         "unblock",
+        "report",
         "devices",
         "pin",
         "account",

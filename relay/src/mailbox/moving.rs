@@ -95,9 +95,9 @@ impl<S: Sql> Mailbox<S> {
     }
 
     /// The account is at its new number: nothing is left here.
-    pub(crate) fn leave(&mut self, device: DeviceId) -> AccountAnswer {
+    pub(crate) fn leave(&mut self, device: DeviceId) -> Result<AccountAnswer, StorageError> {
         match self.stays(device) {
-            Some(code) => Refusal::from(code).into(),
+            Some(code) => Ok(Refusal::from(code).into()),
             None => self.delete(device),
         }
     }

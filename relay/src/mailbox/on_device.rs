@@ -9,6 +9,8 @@ use estafette_protocol::{
 use super::Mailbox;
 use super::copies::Gathered;
 use super::on_peer::{Delivered, News};
+use super::suspended;
+use crate::config::Config;
 use crate::effect::{Connect, Effect, Refusal, SocketId};
 use crate::entry::{Place, Position};
 use crate::lane::{Concern, LANE_ITEMS_MAX, LaneItem};
@@ -33,7 +35,10 @@ impl<S: Sql> Mailbox<S> {
         else {
             return Ok(Err(ErrorCode::DeviceRemoved.into()));
         };
-        if let Err(wait) = self.ledger.check(now, self.config.daily_budget) {
+        if self.suspended_at.is_some() {
+            return Ok(Err(suspended()));
+        }
+        if let Err(wait) = self.ledger.check(now, self.limits(now).daily_budget) {
             let code = ErrorCode::BudgetExhausted;
             return Ok(Err(Refusal { code, retry_after: Some(wait) }));
         }
@@ -214,14 +219,14 @@ impl<S: Sql> Mailbox<S> {
         to: PhoneNumber,
         bucket: impl Fn(&mut super::Device) -> &mut crate::bucket::Bucket,
     ) -> Result<(), Refusal> {
-        let (burst, rate) = (self.config.send_burst, self.config.sends_per_second);
+        let Config { send_burst: burst, sends_per_second: rate, daily_budget, .. } =
+            self.limits(now);
         let Some(known) = self.device_mut(device) else {
             return Err(ErrorCode::DeviceRemoved.into());
         };
         let refusal = |code| move |wait| Refusal { code, retry_after: Some(wait) };
         bucket(known).take(now, burst, rate).map_err(refusal(ErrorCode::RateLimited))?;
-        let budget = self.config.daily_budget;
-        self.ledger.check(now, budget).map_err(refusal(ErrorCode::BudgetExhausted))?;
+        self.ledger.check(now, daily_budget).map_err(refusal(ErrorCode::BudgetExhausted))?;
         match self.lanes.get(&to) {
             Some(lane) if lane.waiting.len() >= LANE_ITEMS_MAX => {
                 Err(refusal(ErrorCode::Unavailable)(1000))

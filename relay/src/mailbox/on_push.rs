@@ -127,7 +127,8 @@ impl<S: Sql> Mailbox<S> {
     fn push(&mut self, now: Millis, place: usize) -> Result<bool, StorageError> {
         let Some(device) = self.devices.get(place) else { return Ok(false) };
         let (slot, id) = (device.slot, device.id);
-        if self.socket_of(id).is_some() {
+        // Who is suspended could not fetch what they are woken for.
+        if self.socket_of(id).is_some() || self.suspended_at.is_some() {
             return Ok(false);
         }
         let Some((message, expires_at)) = self.queue.newest_message(&self.sql, slot)? else {
@@ -135,7 +136,7 @@ impl<S: Sql> Mailbox<S> {
         };
         let waiting = self.queue.messages_for(slot);
         // What is over its budget is fetched when the device comes by itself.
-        if self.ledger.check(now, self.config.daily_budget).is_err() {
+        if self.ledger.check(now, self.limits(now).daily_budget).is_err() {
             return Ok(false);
         }
         self.last_push = self.last_push.wrapping_add(1);

@@ -1,7 +1,8 @@
 //! The account is its owner's: all that is held on it can be had, and deleted.
 //!
 //! Invariant: after a deletion the object is as if nobody had ever registered: no row, no alarm, no
-//! socket, and nothing under way.
+//! socket, and nothing under way. Of a suspended account the row that says so stays, or deleting it would
+//! be a way out.
 
 use base64ct::{Base64, Encoding as _};
 use estafette_protocol::http::{Export, ExportedDevice, Waiting};
@@ -21,12 +22,9 @@ impl<S: Sql> Mailbox<S> {
         now: Millis,
         current: DeviceId,
     ) -> Result<AccountAnswer, StorageError> {
-        let row = self.sql.run("SELECT number, registered_at FROM account", &[])?.pop();
-        let (Some(number), Some(row)) = (self.account, row) else {
+        let Some(number) = self.account else {
             return Ok(Refusal::from(ErrorCode::DeviceRemoved).into());
         };
-        let mut columns = Columns::of(row);
-        let (_, registered_at): (u64, Millis) = (columns.integer()?, columns.integer()?);
         let mut devices = Vec::new();
         for device in self.list(current) {
             let push = self.device(device.id).and_then(|device| device.push.as_ref());
@@ -38,6 +36,7 @@ impl<S: Sql> Mailbox<S> {
             devices.push(ExportedDevice { device, identity_key, push });
         }
         let (profile, picture_bytes) = self.kept_profile()?;
+        let daily_budget = self.limits(now).daily_budget;
         let waiting = self.queue.entries().map(|entry| Waiting {
             id: entry.id,
             from: entry.from,
@@ -45,8 +44,9 @@ impl<S: Sql> Mailbox<S> {
         });
         Ok(AccountAnswer::Export(Box::new(Export {
             number,
-            registered_at,
+            registered_at: self.registered_at,
             last_seen: Some(self.presence.last_seen).filter(|&at| at > 0),
+            suspended_at: self.suspended_at,
             devices,
             privacy: self.audiences(),
             people: self.people()?,
@@ -54,16 +54,16 @@ impl<S: Sql> Mailbox<S> {
             waiting: waiting.collect(),
             watchers: self.watcher_numbers()?,
             uploads: self.uploads()?.iter().map(ToString::to_string).collect(),
-            usage: self.ledger.usage(now, self.config.daily_budget),
+            usage: self.ledger.usage(now, daily_budget),
             profile,
             picture_bytes,
         })))
     }
 
     /// Deletes the account, if its primary device asks. Peers find nobody registered.
-    pub(crate) fn delete(&mut self, device: DeviceId) -> AccountAnswer {
+    pub(crate) fn delete(&mut self, device: DeviceId) -> Result<AccountAnswer, StorageError> {
         if !self.is_primary(device) {
-            return Refusal::from(ErrorCode::NotPrimary).into();
+            return Ok(Refusal::from(ErrorCode::NotPrimary).into());
         }
         for socket in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.dismiss(socket, ErrorCode::DeviceRemoved);
@@ -74,7 +74,11 @@ impl<S: Sql> Mailbox<S> {
         (self.queue, self.streams) = (Queue::default(), Streams::default());
         (self.copies, self.presence) = (Copies::default(), Presence::default());
         self.privacy = Privacy::default();
-        self.forget();
-        AccountAnswer::Granted
+        self.registered_at = 0;
+        match self.suspended_at {
+            Some(_) => self.forget_all_but_suspension()?,
+            None => self.forget(),
+        }
+        Ok(AccountAnswer::Granted)
     }
 }

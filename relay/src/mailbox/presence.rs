@@ -109,10 +109,10 @@ impl<S: Sql> Mailbox<S> {
     }
 
     fn admit_signal(&mut self, now: Millis, device: DeviceId) -> Result<(), ErrorCode> {
+        let budget = self.limits(now).daily_budget;
         let device = self.device_mut(device).ok_or(ErrorCode::DeviceRemoved)?;
         let taken = device.signals.take(now, SIGNAL_BURST, SIGNALS_PER_SECOND);
         taken.or(Err(ErrorCode::RateLimited))?;
-        let budget = self.config.daily_budget;
         self.ledger.check(now, budget).or(Err(ErrorCode::BudgetExhausted))
     }
 

@@ -2,7 +2,7 @@
 // `ws` in JSON and by Node's own WebSocket (a browser's interface) in CBOR, tokens by `jose`. Every
 // answer and every frame is held against the documents that the Worker serves.
 //
-// Arguments: the Worker's URL. In the environment: TOKEN_KEY. On standard input: the text messages
+// Arguments: the Worker's URL. In the environment: TOKEN_KEY and ADMIN_SECRET. On standard input: the text messages
 // that the Worker sends, a line of JSON each.
 
 import assert from "node:assert/strict";
@@ -40,7 +40,7 @@ async function call(method, path, { token, body, headers, status = 200 } = {}) {
     body: typeof body === "object" ? JSON.stringify(body) : body,
   });
   const text = await response.text();
-  const wrong = answers(method, path, response, text);
+  const wrong = answers(method, path.split("?")[0], response, text);
   assert.equal(wrong, null, `${method} ${path}: ${response.status} ${text}: ${wrong}`);
   assert.equal(response.status, status, `${method} ${path}: ${text}`);
   const bytes = response.headers.get("content-type") === "application/octet-stream";
@@ -462,6 +462,67 @@ async function moves({ token }, to) {
   console.log("an account moves");
 }
 
+async function reports({ token }, other) {
+  const said = { id: message(stream(), 1), at: 1760000000000, text: "You won!" };
+  const body = { number: other.account, reason: "spam", comment: "Third time.", messages: [said] };
+  const wrong = (code, body, status) => refused(code, "POST", "/v1/reports", { token, body, status });
+  await wrong("malformed", { ...body, reason: "envy" }, 400);
+  await wrong("invalid_number", { ...body, number: "0612345678" }, 400);
+  await wrong("too_large", { ...body, comment: "x".repeat(1001) }, 413);
+  await wrong("too_many", { ...body, messages: Array(11).fill(said) }, 413);
+  await refused("token_missing", "POST", "/v1/reports", { body, status: 401 });
+  await refused("method_not_allowed", "GET", "/v1/reports", { token, status: 405 });
+  await call("POST", "/v1/reports", { token, body, status: 204 });
+  await call("POST", "/v1/reports", { token, body: { number: other.account, reason: "other" }, status: 204 });
+  console.log("reports are as openapi.json says");
+}
+
+async function administration(user) {
+  const admin = { token: process.env.ADMIN_SECRET };
+  const account = `/v1/admin/accounts/${user.account}`;
+  const reason = { reason: "spam, ticket 7" };
+  await refused("token_missing", "GET", account, { status: 401 });
+  await refused("token_invalid", "GET", account, { token: user.token, status: 401 });
+  await refused("not_found", "GET", "/v1/admin/accounts/+34699999999", { ...admin, status: 404 });
+  await refused("malformed", "PUT", `${account}/suspension`, { ...admin, body: {}, status: 400 });
+  const long = { reason: "x".repeat(501) };
+  await refused("too_large", "PUT", `${account}/suspension`, { ...admin, body: long, status: 413 });
+  await refused("malformed", "GET", "/v1/admin/audit?after=1", { ...admin, status: 400 });
+  const standing = await call("GET", account, admin);
+  assert.deepEqual([standing.devices, standing.suspended_at], [1, undefined]);
+
+  const watching = await connected("ws, JSON", user);
+  await call("PUT", `${account}/suspension`, { ...admin, body: reason, status: 204 });
+  assert.deepEqual(await watching.next("goaway"), { code: "suspended", retry_after: 600000 });
+  assert.equal((await watching.closed).code, 4003);
+  for (const path of ["/v1/usage", "/v1/privacy", "/v1/people", "/v1/push"]) {
+    await refused("suspended", "GET", path, { token: user.token, status: 403 });
+  }
+  await refused("suspended", "POST", "/v1/token", { token: user.token, status: 403 });
+  assert.ok((await call("GET", "/v1/account", { token: user.token })).suspended_at > 0);
+  assert.ok((await call("GET", account, admin)).suspended_at > 0);
+  await call("DELETE", `${account}/suspension`, { ...admin, status: 204 });
+  await call("GET", "/v1/usage", { token: user.token });
+
+  assert.deepEqual(await call("GET", "/v1/motd"), { text: "" });
+  await refused("malformed", "PUT", "/v1/admin/motd", { ...admin, body: { text: "" }, status: 400 });
+  await call("PUT", "/v1/admin/motd", { ...admin, body: { text: "Back at 5." }, status: 204 });
+  assert.equal((await call("GET", "/v1/motd")).text, "Back at 5.");
+  await call("DELETE", "/v1/admin/motd", { ...admin, status: 204 });
+  assert.deepEqual(await call("GET", "/v1/motd"), { text: "" });
+
+  const { entries } = await call("GET", "/v1/admin/audit", admin);
+  const done = entries.map(({ action, number, reason }) => [action, number, reason]);
+  assert.deepEqual(done.slice(1, 3), [
+    ["inspect", user.account, undefined],
+    ["suspend", user.account, reason.reason],
+  ]);
+  assert.equal(done.length, 7);
+  const rest = await call("GET", `/v1/admin/audit?after=${entries[4].id}`, admin);
+  assert.deepEqual(rest.entries, entries.slice(5));
+  console.log("administration is as openapi.json says");
+}
+
 async function pushes({ token }) {
   const { public_key } = await call("GET", "/v1/push", { token });
   assert.equal(Buffer.from(public_key, "base64url").length, 65);
@@ -555,6 +616,8 @@ await linking(alice);
 await people(bob, alice);
 await profiles(bob, alice);
 await pins(bob);
+await reports(alice, bob);
+await administration(alice);
 await pushes(alice);
 await files(alice, bob);
 await conversation("ws, JSON", "browser's, cborg", alice, bob);

@@ -37,6 +37,9 @@ def before_call(context, case, kwargs):
     if case.method == "DELETE" and case.path_parameters.get("id") == there["device"]:
         # The device that asks.
         case.path_parameters["id"] = there["other"]
+    if "number" in case.path_parameters and "suspension" in case.path:
+        # Not the account that asks.
+        case.path_parameters["number"] = there["suspended"]
     positive = case.meta is not None and case.meta.generation.mode.is_positive
     if positive and isinstance(case.body, dict) and "keys" in case.body:
         # Hardly any 65 bytes are a point of the curve.
@@ -61,9 +64,13 @@ def rightly_refused(case, response):
             long = [len((case.body.get(name) or "").encode()) > most for name, most in limits.items()]
             return any(long) or len(sent) > 4096
         case "too_large":
-            # A name is measured in bytes, not in characters; and so are fields that are not known.
-            name = case.body.get("name", "")
-            return len(name.encode()) > 64 or len(sent) > 4096
+            # Texts are measured in bytes, not in characters; and so are fields that are not known.
+            most = {"name": 64, "text": 500, "reason": 500, "comment": 1000}
+            long = any(len(case.body.get(field, "").encode()) > bytes for field, bytes in most.items())
+            return long or len(sent) > 4096
+        case "malformed" if isinstance(case.body, dict) and "messages" in case.body:
+            # In a schema 1.0 is an integer; here integers are written as such.
+            return any(isinstance(message["at"], float) for message in case.body["messages"])
         case "malformed" if "Upload-Metadata" in headers:
             keys = [pair.split(" ")[0] for pair in headers["Upload-Metadata"].split(",")]
             # With all headers there, schemathesis gives an `Upload-Checksum` that is not of its pattern.

@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use estafette_conformance::script;
-use estafette_testkit::{Options, Runtime, SmsGateway};
+use estafette_testkit::{Options, ReportDesk, Runtime, SmsGateway};
 use serde_json::json;
 
 #[test]
@@ -19,12 +19,14 @@ fn others_register_and_converse() {
     })
     .unwrap();
     let key = "a key of 32 bytes or more, for tests alone";
-    let options = Options::new().sms(&gateway).push("push.example.org").var("TOKEN_KEY", key);
-    let runtime = Runtime::start(options).unwrap();
+    let desk = ReportDesk::start("a secret of the desk", |_| ()).unwrap();
+    let options = Options::new().sms(&gateway).reports(&desk).push("push.example.org");
+    let runtime = Runtime::start(options.var("TOKEN_KEY", key).var("ADMIN_SECRET", key)).unwrap();
 
     let mut client = script("live")
         .arg(runtime.url())
         .env("TOKEN_KEY", key)
+        .env("ADMIN_SECRET", key)
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
@@ -41,6 +43,7 @@ fn others_register_and_converse() {
         runtime.logs().into_iter().filter(|line| line.level == "error").collect();
     assert!(status.success(), "js/live.mjs failed ({status}): {problems:?}");
     assert!(problems.is_empty(), "{problems:?}");
+    assert_eq!(desk.reports().len(), 2);
     drop(gateway);
     feed.join().unwrap();
 }

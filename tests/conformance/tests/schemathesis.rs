@@ -6,7 +6,7 @@ use std::process::Stdio;
 use estafette::Account;
 use estafette_conformance::python;
 use estafette_e2e::{Request, Stage, number};
-use estafette_testkit::PushService;
+use estafette_testkit::{PushService, ReportDesk};
 use serde_json::json;
 
 /// The name of an upload of so many bytes, of which these have come.
@@ -28,17 +28,23 @@ async fn upload(stage: &Stage, account: &Account, length: usize, body: &str) -> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_answers_as_its_document_says() {
     let pushes = PushService::start().unwrap();
+    let desk = ReportDesk::start("a secret of the desk", |_| ()).unwrap();
     let stage = Stage::start(|options| {
-        options.push(&pushes.host()).var("DAILY_BUDGET_NANODOLLARS", 1_000_000_000_000_u64)
+        let options = options.push(&pushes.host()).reports(&desk);
+        options.var("DAILY_BUDGET_NANODOLLARS", 1_000_000_000_000_u64)
     })
     .unwrap();
     let alice = stage.register(number(0)).await.unwrap();
+    let bob = stage.register(number(1)).await.unwrap();
     let link = stage.server().link().await.unwrap();
     let other = stage.server().approve(&alice.token, &link.link, "other", &[8; 32]).await.unwrap();
     let whole = upload(&stage, &alice, 5, "hello").await;
     let there = json!({
         "url": stage.runtime.url(),
         "token": alice.token,
+        "admin": stage.runtime.var("ADMIN_SECRET"),
+        "account": alice.number,
+        "suspended": bob.number,
         "device": alice.device,
         "other": other,
         "link": link.link,

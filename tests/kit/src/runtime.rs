@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::bundle::workspace_root;
 use crate::directory::TempDir;
+use crate::reports::ReportDesk;
 use crate::runner::{LogLine, Running, lock};
 use crate::sms::SmsGateway;
 
@@ -86,6 +87,12 @@ impl Options {
         self.var("SMS_URL", gateway.url()).var("SMS_SECRET", gateway.secret())
     }
 
+    /// Posts reports to this desk.
+    #[must_use]
+    pub fn reports(self, desk: &ReportDesk) -> Self {
+        self.var("REPORT_URL", desk.url()).var("REPORT_SECRET", desk.secret())
+    }
+
     /// Pushes to these services, with a key of its own unless one is set.
     #[must_use]
     pub fn push(mut self, hosts: &str) -> Self {
@@ -128,11 +135,15 @@ impl Runtime {
     /// When the Worker is not built, the port is taken, or the runtime does not start.
     pub fn start(mut options: Options) -> Result<Self> {
         let push = options.pushes.then_some("VAPID_KEY");
-        for name in ["TOKEN_KEY", "CODE_KEY", "SMS_SECRET"].into_iter().chain(push) {
+        let secrets = ["TOKEN_KEY", "CODE_KEY", "SMS_SECRET", "ADMIN_SECRET"];
+        for name in secrets.into_iter().chain(push) {
             if !options.vars.contains_key(name) {
                 options.vars.insert(name.to_owned(), random_secret()?.into());
             }
         }
+        // Every account of a test or a benchmark is new, and nearly all are about the full limits. What is
+        // about those of new accounts sets it empty, which is the default.
+        options.vars.entry("NEW_ACCOUNT_MS".to_owned()).or_insert(0.into());
         let directory = TempDir::new()?;
         let storage = options.storage.clone().unwrap_or_else(|| directory.path().join("storage"));
         fs::create_dir_all(&storage)

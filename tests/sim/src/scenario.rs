@@ -28,6 +28,8 @@ impl World {
         let config = Config {
             // Some mailboxes are small, so that they are full at times.
             queue_messages_max: if rng.u8(0..4) == 0 { rng.u64(8..40) } else { 20_000 },
+            // Nobody is new: full lanes and queues find more.
+            new_account: 0,
             ..Config::default()
         };
         let mut world = Self::empty(seed, rng, faults);

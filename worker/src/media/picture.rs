@@ -67,7 +67,7 @@ impl Front {
 
     /// Deletes an account's picture, if there is one.
     pub(crate) async fn erase_picture(&self, account: PhoneNumber) -> Result<(), Failure> {
-        self.store.erase(self.picture_key(account)).await.map_err(store_failed)
+        self.store.erase(&self.picture_key(account)).await
     }
 
     /// Puts the picture of an account that moves where that of its new number is.

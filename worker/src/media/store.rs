@@ -7,7 +7,7 @@
 
 use estafette_protocol::ErrorCode;
 use wasm_bindgen::prelude::*;
-use worker::js_sys::{Promise, Uint8Array};
+use worker::js_sys::{Array, Promise, Uint8Array};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::ReadableStream;
 
@@ -44,6 +44,12 @@ extern "C" {
     fn remove(this: &Store, keys: Vec<String>) -> Promise;
     #[wasm_bindgen(method, js_name = note)]
     fn put_note(this: &Store, key: &str, note: &str) -> Promise;
+    #[wasm_bindgen(method, js_name = write)]
+    fn put_text(this: &Store, key: &str, text: &str) -> Promise;
+    #[wasm_bindgen(method, js_name = read)]
+    fn get_text(this: &Store, key: &str) -> Promise;
+    #[wasm_bindgen(method, js_name = texts)]
+    fn get_texts(this: &Store, prefix: &str, start: &str, limit: u32) -> Promise;
     #[wasm_bindgen(method)]
     fn head(this: &Store, key: &str) -> Promise;
     #[wasm_bindgen(method)]
@@ -182,11 +188,6 @@ impl Store {
         }
     }
 
-    /// Deletes an object, or says that it could not.
-    pub(super) async fn erase(&self, key: String) -> Result<(), StoreError> {
-        outcome("delete", self.remove(vec![key])).await
-    }
-
     /// Notes a text under a key, unless there is one. Returns whether it did.
     pub(crate) async fn note(&self, key: &str, note: &str) -> Result<bool, Failure> {
         let done = answered("note", self.put_note(key, note)).await;
@@ -197,6 +198,39 @@ impl Store {
     pub(crate) async fn noted(&self, key: &str) -> Result<Option<String>, Failure> {
         let file = self.look(key).await.map_err(|_| unavailable())?;
         Ok(file.and_then(|file| file.metadata()))
+    }
+
+    /// Keeps a text under a key.
+    pub(crate) async fn write(&self, key: &str, text: &str) -> Result<(), Failure> {
+        outcome("write", self.put_text(key, text)).await.map_err(|_| unavailable())
+    }
+
+    /// The text under a key.
+    pub(crate) async fn read(&self, key: &str) -> Result<Option<String>, Failure> {
+        let text = answered("read", self.get_text(key)).await;
+        Ok(text.map_err(|_| unavailable())?.as_string())
+    }
+
+    /// Deletes what is under a key, or says that it could not.
+    pub(crate) async fn erase(&self, key: &str) -> Result<(), Failure> {
+        outcome("delete", self.remove(vec![key.to_owned()])).await.map_err(|_| unavailable())
+    }
+
+    /// Of the keys with a prefix, the texts of those that come next after `start`; and the last of them,
+    /// if there are more.
+    pub(crate) async fn texts(
+        &self,
+        prefix: &str,
+        start: &str,
+        limit: usize,
+    ) -> Result<(Vec<String>, Option<String>), Failure> {
+        let found = answered("texts", self.get_texts(prefix, start, limit as u32)).await;
+        let found: Array = found.map_err(|_| unavailable())?.unchecked_into();
+        let [keys, texts]: [Array; 2] = [0, 1].map(|at| found.get(at).unchecked_into());
+        let last = keys.get(keys.length().saturating_sub(1)).as_string();
+        // What was deleted meanwhile has a key and no text.
+        let texts = texts.iter().filter_map(|text| text.as_string()).collect();
+        Ok((texts, last.filter(|_| found.get(2).is_truthy())))
     }
 
     /// A file, without its bytes.

@@ -8,7 +8,7 @@ use estafette::{
 use jiff::tz::TimeZone;
 
 use super::editor::Editor;
-use crate::failure::{Failure, why_not_sent};
+use crate::failure::{Failure, SUSPENDED, why_not_sent};
 use crate::place;
 use crate::text::{day, local, one_line, time};
 
@@ -240,6 +240,7 @@ impl Model {
                 self.notice = Some("Something that they sent before this never came.".into());
             }
             Event::StoreFailed(error) => self.notice = Some(format!("{error}.")),
+            Event::Error(ErrorCode::Suspended) => self.notice = Some(format!("{SUSPENDED}.")),
             Event::Written(_)
             | Event::ReadElsewhere { .. }
             | Event::Presence { .. }

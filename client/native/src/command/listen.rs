@@ -13,6 +13,7 @@ use std::{fs, io};
 use estafette::{Client, Contact, Event, Message, PhoneNumber, Profile, Status};
 use tokio::time::timeout;
 
+use super::motd;
 use crate::args::{self, Args};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -27,6 +28,8 @@ pub(crate) async fn run(args: &Args, asked: &args::Listen, output: &Output) -> R
     let profile = place::profile(args)?;
     let cursor = Cursor::in_profile(profile.directory());
     let (unseen, contacts) = unseen(&profile, &cursor)?;
+    let motd = motd::news(profile.directory(), &profile.account().server).await;
+    motd::show(motd.as_ref(), output)?;
     let client = estafette::connect(profile).await?;
     let left = asked.count.unwrap_or(u64::MAX);
     let strangers = HashSet::new();

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use estafette::{Account, Client, Error, Event, Pending, Profile, Usage};
+use estafette::{Account, Client, Error, ErrorCode, Event, Pending, Profile, Usage};
 use serde::Serialize;
 use tokio::time::timeout;
 
+use super::motd;
 use crate::args::Args;
 use crate::failure::{Exit, Failure};
 use crate::output::{Line, Output};
@@ -71,6 +72,10 @@ pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         Err(error) => return Err(error.into()),
     }
     output.line(&Line::Overview(&overview), || overview.text(output))?;
+    if overview.version.is_some() {
+        let motd = motd::news(&directory, &account.server).await;
+        motd::show(motd.as_ref(), output)?;
+    }
     failure.map_or(Ok(()), Err)
 }
 
@@ -105,6 +110,7 @@ impl Overview {
                 match event {
                     Event::Connected { .. } => return Ok(()),
                     Event::SignedOut(code) => return Err(Failure::signed_out(code)),
+                    Event::Error(ErrorCode::Suspended) => return Err(Failure::suspended()),
                     _ => {}
                 }
             }

@@ -53,7 +53,7 @@ impl Here {
         Ok(found)
     }
 
-    fn name(&self, number: PhoneNumber) -> String {
+    pub(super) fn name(&self, number: PhoneNumber) -> String {
         place::name(number, &self.contacts).map_or_else(|| number.to_string(), str::to_owned)
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::{self, IsTerminal, Read};
 use std::pin::pin;
 
-use estafette::{Client, Event, MessageId, PhoneNumber, Status};
+use estafette::{Client, ErrorCode, Event, MessageId, PhoneNumber, Status};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -199,6 +199,7 @@ impl Sending<'_> {
                 return Err(Failure::given_up(code));
             }
             Event::SignedOut(code) => return Err(Failure::signed_out(code)),
+            Event::Error(ErrorCode::Suspended) => return Err(Failure::suspended()),
             _ => {}
         }
         Ok(())
