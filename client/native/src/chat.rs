@@ -82,15 +82,9 @@ async fn on_terminal(
     args: &Args,
     notice: Option<String>,
 ) -> Result<(), Failure> {
-    let mut model = Model::new(peer, names, now());
-    model.notice = notice;
-    if client.is_stranger(peer).await? {
-        model.stranger = Some(place::stranger(args, peer));
-    }
-    model.colour = std::env::var_os("NO_COLOR").is_none();
     let mut limit = PAGE_MESSAGES;
-    model.show(client.history(peer, limit).await?, limit);
-    model.mark_unread();
+    let mut model = opened(client, peer, names, args).await?;
+    model.notice = notice;
     client.set_available(true).await?;
     client.open_chat(Some(peer)).await?;
     let (handle, mut asked) = (client.handle(), false);
@@ -109,13 +103,7 @@ async fn on_terminal(
                 None => Action::Leave,
             },
             event = client.next() => {
-                heard(&mut model, event)?;
-                for _ in 0..EVENTS_AT_ONCE {
-                    match client.next().now_or_never() {
-                        Some(event) => heard(&mut model, event)?,
-                        None => break,
-                    }
-                }
+                heard_all(client, &mut model, event)?;
                 Action::Nothing
             }
             profile = &mut asking, if !asked => {
@@ -158,6 +146,23 @@ async fn on_terminal(
     }
 }
 
+/// What the chat shows at first.
+async fn opened(
+    client: &Client,
+    peer: PhoneNumber,
+    names: Vec<Contact>,
+    args: &Args,
+) -> Result<Model, Failure> {
+    let mut model = Model::new(peer, names, now());
+    if client.is_stranger(peer).await? {
+        model.stranger = Some(place::stranger(args, peer));
+    }
+    model.colour = std::env::var_os("NO_COLOR").is_none();
+    model.show(client.history(peer, PAGE_MESSAGES).await?, PAGE_MESSAGES);
+    model.mark_unread();
+    Ok(model)
+}
+
 async fn send(client: &Client, model: &mut Model, text: String) -> Result<(), Failure> {
     match client.send(model.peer, text.clone()).await {
         Ok(id) => {
@@ -194,6 +199,18 @@ async fn typed(
         TerminalEvent::Resize(..) | TerminalEvent::Mouse(_) => {}
     }
     Ok(Action::Nothing)
+}
+
+/// Something happened, and maybe more before the screen is drawn again.
+fn heard_all(client: &mut Client, model: &mut Model, event: Option<Event>) -> Result<(), Failure> {
+    heard(model, event)?;
+    for _ in 0..EVENTS_AT_ONCE {
+        match client.next().now_or_never() {
+            Some(event) => heard(model, event)?,
+            None => break,
+        }
+    }
+    Ok(())
 }
 
 fn heard(model: &mut Model, event: Option<Event>) -> Result<(), Failure> {

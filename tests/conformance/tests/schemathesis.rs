@@ -3,7 +3,7 @@
 
 use std::process::Stdio;
 
-use estafette::Account;
+use estafette::{Account, UserProfile};
 use estafette_conformance::python;
 use estafette_e2e::{Request, Stage, number};
 use estafette_testkit::{PushService, ReportDesk};
@@ -36,6 +36,9 @@ async fn the_server_answers_as_its_document_says() {
     .unwrap();
     let alice = stage.register(number(0)).await.unwrap();
     let bob = stage.register(number(1)).await.unwrap();
+    let profile = UserProfile { name: "Bob".to_owned(), ..UserProfile::default() };
+    stage.server().set_profile(&bob.token, &profile).await.unwrap();
+    stage.server().put_picture(&bob.token, b"sealed bytes".to_vec()).await.unwrap();
     let link = stage.server().link().await.unwrap();
     let other = stage.server().approve(&alice.token, &link.link, "other", &[8; 32]).await.unwrap();
     let whole = upload(&stage, &alice, 5, "hello").await;
@@ -48,6 +51,7 @@ async fn the_server_answers_as_its_document_says() {
         "device": alice.device,
         "other": other,
         "link": link.link,
+        "number": bob.number,
         "secret": link.secret,
         "upload": whole,
         "begun": upload(&stage, &alice, 64 << 20, "").await,

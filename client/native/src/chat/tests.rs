@@ -277,6 +277,13 @@ fn somebody_else_who_writes_is_named_in_passing() {
 }
 
 #[test]
+fn whoever_has_no_name_here_is_called_as_they_call_themselves_beside_their_number() {
+    let mut bob = chat(BOB, "~Bobby");
+    let header = rows(&screen(&mut bob, 60, 12, MORNING))[0].clone();
+    assert!(header.starts_with(" ~Bobby  +33687654321"), "{header}");
+}
+
+#[test]
 fn the_header_says_whether_the_peer_is_there_and_what_they_do() {
     let mut bob = chat(BOB, "Bob");
     let peer = bob.peer;
