@@ -127,6 +127,8 @@ codes! {
     BudgetExhausted = "budget_exhausted", 429, Limit;
     /// The account has uploaded as many bytes today as it may.
     QuotaExhausted = "quota_exhausted", 429, Limit;
+    /// The account has looked up as many numbers as it may for now.
+    LookupLimit = "lookup_limit", 429, Limit;
     /// The account has as many unfinished uploads as it may.
     TooManyUploads = "too_many_uploads", 429, Limit;
     /// The recipient's mailbox has no room.

@@ -388,6 +388,25 @@ frames! {
     }
 }
 
+frames! {
+    /// Those frames of [`ServerFrame`] that wait for a device. Who reads nothing else needs no code for the rest.
+    StoredFrame {
+        /// A message.
+        Deliver(Deliver) = "deliver",
+        /// What became of messages.
+        Receipt(Receipted) = "receipt",
+    }
+}
+
+impl From<StoredFrame> for ServerFrame {
+    fn from(frame: StoredFrame) -> Self {
+        match frame {
+            StoredFrame::Deliver(deliver) => Self::Deliver(deliver),
+            StoredFrame::Receipt(receipt) => Self::Receipt(receipt),
+        }
+    }
+}
+
 /// Server to device: everything that waited in the mailbox has been put on the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Drained {}

@@ -192,15 +192,18 @@ pub enum Attribute {
     ReadMarks,
     /// Name, about and picture. Who hides it sees others' all the same.
     Profile,
+    /// That the account is there, to whoever looks its number up. Likewise.
+    Number,
 }
 
 impl Attribute {
     /// Every attribute.
-    pub const ALL: [Self; 4] = [Self::LastSeen, Self::Online, Self::ReadMarks, Self::Profile];
+    pub const ALL: [Self; 5] =
+        [Self::LastSeen, Self::Online, Self::ReadMarks, Self::Profile, Self::Number];
 }
 
 /// `GET` and `PUT /v1/privacy`: who may see what of the account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Privacy {
     /// Who sees when the user was last there.
     #[serde(default)]
@@ -211,14 +214,22 @@ pub struct Privacy {
     /// Who sees which messages were read.
     #[serde(default)]
     pub read_marks: Audience,
-    /// Who sees the profile. Left out where it is everyone.
-    #[serde(default, skip_serializing_if = "Audience::is_everyone")]
+    /// Who sees the profile.
+    #[serde(default)]
     pub profile: Audience,
+    /// Who finds the account by its number. Nobody, unless it says so.
+    #[serde(default = "nobody")]
+    pub number: Audience,
 }
 
-impl Audience {
-    fn is_everyone(&self) -> bool {
-        *self == Self::Everyone
+fn nobody() -> Audience {
+    Audience::Nobody
+}
+
+impl Default for Privacy {
+    fn default() -> Self {
+        let all = Audience::Everyone;
+        Self { last_seen: all, online: all, read_marks: all, profile: all, number: nobody() }
     }
 }
 
@@ -306,6 +317,21 @@ pub struct Known {
     pub number: PhoneNumber,
     /// What is said of them.
     pub person: Person,
+}
+
+/// `POST /v1/lookup`: which of these numbers have an account that lets itself be found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupRequest {
+    /// At most [`crate::limits::LOOKUP_NUMBERS_MAX`], in E.164 form. Texts, so that a wrong one has an
+    /// error of its own.
+    pub numbers: Vec<String>,
+}
+
+/// The answer to [`LookupRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lookup {
+    /// Those that were found, each once, in the order in which they were asked for.
+    pub registered: Vec<PhoneNumber>,
 }
 
 /// `GET /v1/account`: all that the server holds on an account, but for the bodies of what waits, which
@@ -397,6 +423,9 @@ pub struct Usage {
     /// Pushes that its devices were sent. Left out where there were none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub pushes: u64,
+    /// Numbers that the account may look up until midnight. Left out where there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lookups_left: u64,
 }
 
 fn is_zero(count: &u64) -> bool {

@@ -26,6 +26,7 @@ pub use error::{ErrorCode, Fault};
 pub use frame::{
     Ack, Activity, ChatState, ClientFrame, Deliver, Doing, Drained, ErrorFrame, Goaway, Hello,
     KeysChanged, Mark, Presence, Receipt, Receipted, Refused, Seen, Send, Sent, ServerFrame,
+    StoredFrame,
 };
 pub use id::{DeviceId, IdError, MediaId, MessageId};
 pub use number::{NumberError, PhoneNumber};

@@ -46,6 +46,12 @@ pub const PROFILE_ABOUT_BYTES_MAX: usize = 512;
 pub const PROFILE_PICTURE_BYTES_MAX: usize = 512;
 /// Bytes of a profile's picture as it is put: 1 MiB in 16 sealed chunks of 64 KiB, each 16 bytes longer.
 pub const PICTURE_BYTES_MAX: u64 = 1024 * 1024 + 16 * 16;
+/// Numbers in one look-up.
+pub const LOOKUP_NUMBERS_MAX: usize = 250;
+/// Numbers that an account may look up at first, once: an address book. Configurable.
+pub const LOOKUPS_FIRST: u64 = 5000;
+/// Numbers that it may look up in a day after those. Configurable.
+pub const LOOKUPS_A_DAY: u64 = 200;
 /// How long what somebody does in a chat is shown, unless it is said again: 5 seconds.
 pub const CHAT_STATE_LIFE: Millis = 5 * 1000;
 /// The longest name of a device, in bytes of UTF-8.

@@ -141,6 +141,12 @@ fn the_limits_are_those_in_force() {
         format!("| text about the user in a profile | {} bytes |", limits::PROFILE_ABOUT_BYTES_MAX),
         format!("| what opens a picture | {} bytes |", limits::PROFILE_PICTURE_BYTES_MAX),
         format!("| picture of a profile | {} bytes |", limits::PICTURE_BYTES_MAX),
+        format!("| numbers in a look-up | {} |", limits::LOOKUP_NUMBERS_MAX),
+        format!(
+            "| numbers that an account looks up | {} at first, then {} a day |",
+            limits::LOOKUPS_FIRST,
+            limits::LOOKUPS_A_DAY
+        ),
         format!("| life of a `chat_state` | {} s |", limits::CHAT_STATE_LIFE / 1000),
         "| `presence` and `chat_state` of a device | 30 at once, then 2 a second |".to_owned(),
         format!(
@@ -185,6 +191,8 @@ fn the_limits_are_those_in_force() {
         format!("| life of a PIN once no device is there | {} days |", days(limits::PIN_LIFE)),
         "| body of an HTTP request, other than a file | 4096 bytes |".to_owned(),
         format!("| body of a report | {} bytes |", limits::REPORT_BYTES_MAX),
+        "| body of an HTTP request, other than a file; of a look-up | 4096 bytes; 8192 bytes |"
+            .to_owned(),
         format!("| endpoint of a push subscription | {} bytes |", limits::PUSH_ENDPOINT_BYTES_MAX),
         format!("| a push before it is sealed | {} bytes |", limits::PUSH_BYTES_MAX),
         format!("| life of a token | {} days |", days(limits::TOKEN_LIFE)),

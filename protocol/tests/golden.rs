@@ -17,9 +17,9 @@ use data_encoding::HEXLOWER;
 use estafette_protocol::http::{
     AccountLimits, Attribute, Audience, Audit, AuditAction, AuditEntry, CodeRequest, CodeSent,
     Device, DeviceName, Devices, Export, ExportedDevice, Health, Inspection, Known, Link,
-    LinkRequest, Linked, Motd, MotdRequest, MoveRequest, NewPin, People, Person, Pin, Privacy,
-    Problem, Profile, Push, PushKeys, PushSubscription, RegisterRequest, Registered, ReportReason,
-    ReportRequest, ReportedMessage, Suspension, Usage, Waiting,
+    LinkRequest, Linked, Lookup, LookupRequest, Motd, MotdRequest, MoveRequest, NewPin, People,
+    Person, Pin, Privacy, Problem, Profile, Push, PushKeys, PushSubscription, RegisterRequest,
+    Registered, ReportReason, ReportRequest, ReportedMessage, Suspension, Usage, Waiting,
 };
 use estafette_protocol::limits::{LINK_LIFE, MESSAGE_NUMBER_MAX};
 use estafette_protocol::{
@@ -293,13 +293,21 @@ fn people(documents: &mut Documents) {
     let privacy =
         Privacy { last_seen: Audience::Nobody, online: Audience::Contacts, ..Privacy::default() };
     documents.add("Privacy", privacy);
-    documents.add("Privacy", Privacy { profile: Audience::Contacts, ..Privacy::default() });
+    let contacts = Audience::Contacts;
+    documents.add("Privacy", Privacy { profile: contacts, number: contacts, ..privacy });
+    let earlier = r#"{"last_seen":"nobody","online":"everyone","read_marks":"everyone"}"#;
+    let earlier: Privacy = serde_json::from_str(earlier).unwrap();
+    assert_eq!(earlier.number, Audience::Nobody, "who says nothing of it is not found");
+    let numbers = [alice(), bob()].map(|number| number.to_string()).to_vec();
+    documents.add("LookupRequest", LookupRequest { numbers });
+    documents.add("Lookup", Lookup { registered: vec![] });
+    documents.add("Lookup", Lookup { registered: vec![bob()] });
     let [nothing, contact, blocked] = [(false, false), (true, false), (false, true)]
         .map(|(contact, blocked)| Person { contact, blocked, except: vec![] });
     assert_eq!(nothing, Person::default(), "who says this is forgotten");
-    let [last_seen, online, read_marks, profile] = Attribute::ALL;
+    let [last_seen, online, read_marks, profile, number] = Attribute::ALL;
     let excepted = Person { except: vec![last_seen, online, read_marks], ..contact.clone() };
-    let hidden = Person { except: vec![profile], ..nothing.clone() };
+    let hidden = Person { except: vec![profile, number], ..nothing.clone() };
     for person in [&nothing, &contact, &blocked, &excepted, &hidden] {
         documents.add("Person", person.clone());
     }
@@ -498,6 +506,7 @@ fn http_bodies_are_as_pinned() {
     let media = Usage { media_writes: 3, media_reads: 2, uploaded_bytes: 16_777_216, ..usage };
     documents.add("Usage", media);
     documents.add("Usage", Usage { pushes: 2, ..Usage::default() });
+    documents.add("Usage", Usage { lookups_left: 5200, ..Usage::default() });
     let endpoint = "https://updates.push.services.mozilla.com/wpush/v2/gAAA".to_owned();
     // The user agent's of RFC 8291, appendix A.
     let p256dh =
@@ -564,6 +573,7 @@ fn error_codes_are_as_pinned() {
         ("rate_limited", 429, Limit),
         ("budget_exhausted", 429, Limit),
         ("quota_exhausted", 429, Limit),
+        ("lookup_limit", 429, Limit),
         ("too_many_uploads", 429, Limit),
         ("mailbox_full", 429, Limit),
         ("replaced", 409, Caller),

@@ -22,7 +22,8 @@ use crate::sql::{Columns, Sql, StorageError};
 const CODES_A_DAY: u64 = 10;
 const DAY: Millis = 24 * 60 * 60 * 1000;
 
-/// What the front Worker asks of an account.
+/// What the front Worker asks of an account. A [`DeviceId`] alone, or under the name of `device`, is the device
+/// in the token, which asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountRequest {
@@ -72,20 +73,11 @@ pub enum AccountRequest {
         name: String,
     },
     /// Tell all that is held.
-    Export {
-        /// The device in the token.
-        device: DeviceId,
-    },
+    Export(DeviceId),
     /// Delete the account.
-    Delete {
-        /// The device in the token.
-        device: DeviceId,
-    },
+    Delete(DeviceId),
     /// List the devices.
-    Devices {
-        /// The device in the token.
-        device: DeviceId,
-    },
+    Devices(DeviceId),
     /// Remove a device.
     Remove {
         /// The device in the token.
@@ -94,15 +86,9 @@ pub enum AccountRequest {
         target: DeviceId,
     },
     /// May this device have a new token?
-    Renew {
-        /// The device in the token.
-        device: DeviceId,
-    },
+    Renew(DeviceId),
     /// What today's work has cost.
-    Usage {
-        /// The device in the token.
-        device: DeviceId,
-    },
+    Usage(DeviceId),
     /// May this device upload a file? If so, its bytes and the work are charged.
     Upload {
         /// The device in the token.
@@ -125,10 +111,7 @@ pub enum AccountRequest {
         work: MediaWork,
     },
     /// Who may see what?
-    Privacy {
-        /// The device in the token.
-        device: DeviceId,
-    },
+    Privacy(DeviceId),
     /// These may.
     SetPrivacy {
         /// The device in the token.
@@ -137,10 +120,7 @@ pub enum AccountRequest {
         privacy: Privacy,
     },
     /// Of whom is something said?
-    People {
-        /// The device in the token.
-        device: DeviceId,
-    },
+    People(DeviceId),
     /// Say this of somebody.
     SetPerson {
         /// The device in the token.
@@ -151,15 +131,9 @@ pub enum AccountRequest {
         person: Person,
     },
     /// Which uploads are unfinished? They end with the account, so the primary device alone may ask.
-    Uploads {
-        /// The device in the token.
-        device: DeviceId,
-    },
+    Uploads(DeviceId),
     /// What does it say of its user?
-    Profile {
-        /// The device in the token.
-        device: DeviceId,
-    },
+    Profile(DeviceId),
     /// Say this of the user.
     SetProfile {
         /// The device in the token.
@@ -175,30 +149,24 @@ pub enum AccountRequest {
         bytes: u64,
     },
     /// May this device ask for somebody's profile? If so, that is charged.
-    Visit {
-        /// The device in the token.
-        device: DeviceId,
-    },
+    Visit(DeviceId),
     /// What of the profile is shown to somebody? Their own mailbox was asked before.
-    ShownProfile {
-        /// The account in the token.
-        viewer: PhoneNumber,
-    },
+    ShownProfile(PhoneNumber),
     /// Is there a picture that is shown to somebody? Likewise.
-    ShownPicture {
-        /// The account in the token.
-        viewer: PhoneNumber,
-    },
-    /// An unfinished upload is finished, or was given up.
-    UploadEnded {
-        /// Which file.
-        media: MediaId,
-    },
-    /// Is there a PIN?
-    Pin {
+    ShownPicture(PhoneNumber),
+    /// Which of these numbers have an account?
+    LookUp {
         /// The device in the token.
         device: DeviceId,
+        /// At most [`limits::LOOKUP_NUMBERS_MAX`].
+        numbers: Vec<PhoneNumber>,
     },
+    /// Does the account let itself be found? Of none at all, the answer is no.
+    Findable(PhoneNumber),
+    /// An unfinished upload is finished, or was given up.
+    UploadEnded(MediaId),
+    /// Is there a PIN?
+    Pin(DeviceId),
     /// This is the PIN from now on, or there is none.
     SetPin {
         /// The device in the token.
@@ -207,10 +175,7 @@ pub enum AccountRequest {
         pin: Option<PinHash>,
     },
     /// What goes along when the account moves to another number?
-    Moving {
-        /// The device in the token.
-        device: DeviceId,
-    },
+    Moving(DeviceId),
     /// That comes along from the number that the account had.
     Arrive {
         /// The device in the token.
@@ -219,15 +184,9 @@ pub enum AccountRequest {
         moving: Body,
     },
     /// The account has moved: delete it here.
-    Leave {
-        /// The device in the token.
-        device: DeviceId,
-    },
+    Leave(DeviceId),
     /// Where is the device pushed to?
-    Subscription {
-        /// The device in the token.
-        device: DeviceId,
-    },
+    Subscription(DeviceId),
     /// Push to the device.
     Subscribe {
         /// The device in the token.
@@ -236,15 +195,9 @@ pub enum AccountRequest {
         subscription: PushSubscription,
     },
     /// Push to the device no more.
-    Unsubscribe {
-        /// The device in the token.
-        device: DeviceId,
-    },
+    Unsubscribe(DeviceId),
     /// May this device report somebody? If so, it is counted.
-    Report {
-        /// The device in the token.
-        device: DeviceId,
-    },
+    Report(DeviceId),
     /// An admin asks how the account stands.
     Inspect,
     /// An admin suspends it.
@@ -283,6 +236,8 @@ pub enum AccountAnswer {
     Pin(Pin),
     /// What goes along.
     Moving(Moving),
+    /// Those of the numbers that are to be asked whether they let themselves be found.
+    Found(Vec<PhoneNumber>),
     /// Where the device is pushed to, if it is.
     Subscription(Option<PushSubscription>),
     /// How the account stands.
@@ -353,32 +308,33 @@ impl<S: Sql> Mailbox<S> {
             }
             AccountRequest::Link { device, .. }
             | AccountRequest::Rename { device, .. }
-            | AccountRequest::Export { device }
-            | AccountRequest::Delete { device }
-            | AccountRequest::Devices { device }
+            | AccountRequest::Export(device)
+            | AccountRequest::Delete(device)
+            | AccountRequest::Devices(device)
             | AccountRequest::Remove { device, .. }
-            | AccountRequest::Renew { device }
-            | AccountRequest::Usage { device }
+            | AccountRequest::Renew(device)
+            | AccountRequest::Usage(device)
             | AccountRequest::Upload { device, .. }
             | AccountRequest::Media { device, .. }
-            | AccountRequest::Privacy { device }
+            | AccountRequest::Privacy(device)
             | AccountRequest::SetPrivacy { device, .. }
-            | AccountRequest::People { device }
+            | AccountRequest::People(device)
             | AccountRequest::SetPerson { device, .. }
-            | AccountRequest::Uploads { device }
-            | AccountRequest::Profile { device }
+            | AccountRequest::Uploads(device)
+            | AccountRequest::Profile(device)
             | AccountRequest::SetProfile { device, .. }
             | AccountRequest::SetPicture { device, .. }
-            | AccountRequest::Visit { device }
-            | AccountRequest::Pin { device }
+            | AccountRequest::Visit(device)
+            | AccountRequest::Pin(device)
             | AccountRequest::SetPin { device, .. }
-            | AccountRequest::Moving { device }
+            | AccountRequest::Moving(device)
             | AccountRequest::Arrive { device, .. }
-            | AccountRequest::Leave { device }
-            | AccountRequest::Subscription { device }
+            | AccountRequest::Leave(device)
+            | AccountRequest::LookUp { device, .. }
+            | AccountRequest::Subscription(device)
             | AccountRequest::Subscribe { device, .. }
-            | AccountRequest::Unsubscribe { device }
-            | AccountRequest::Report { device }
+            | AccountRequest::Unsubscribe(device)
+            | AccountRequest::Report(device)
                 if self.device(device).is_none() || self.is_barred(&request) =>
             {
                 match self.device(device) {
@@ -386,52 +342,49 @@ impl<S: Sql> Mailbox<S> {
                     None => Refusal::from(ErrorCode::DeviceRemoved).into(),
                 }
             }
-            AccountRequest::Devices { device } => AccountAnswer::Devices(self.list(device)),
+            AccountRequest::Devices(device) => AccountAnswer::Devices(self.list(device)),
             AccountRequest::Link { target: id, name, identity_key, .. } => {
                 self.link(now, NewDevice { id, name, identity_key })?
             }
             AccountRequest::Rename { device, target, name } => self.rename(device, target, name)?,
-            AccountRequest::Export { device } => self.export(now, device)?,
-            AccountRequest::Delete { device } => self.delete(device)?,
+            AccountRequest::Export(device) => self.export(now, device)?,
+            AccountRequest::Delete(device) => self.delete(now, device)?,
             AccountRequest::Remove { device, target } => self.remove(now, device, target)?,
-            AccountRequest::Renew { .. } => AccountAnswer::Granted,
-            AccountRequest::Usage { .. } => {
-                let budget = self.limits(now).daily_budget;
-                AccountAnswer::Usage(self.ledger.usage(now, budget))
-            }
+            AccountRequest::Renew(..) => AccountAnswer::Granted,
+            AccountRequest::Usage(..) => AccountAnswer::Usage(self.usage(now)),
             AccountRequest::Upload { media, bytes, open_until, work, .. } => {
                 self.on_upload(now, media, bytes, open_until, work)?
             }
             AccountRequest::Media { work, .. } => self.on_media(now, work),
-            AccountRequest::Privacy { .. } => AccountAnswer::Privacy(self.audiences()),
+            AccountRequest::Privacy(..) => AccountAnswer::Privacy(self.audiences()),
             AccountRequest::SetPrivacy { privacy, .. } => self.set_audiences(now, privacy)?,
-            AccountRequest::People { .. } => {
-                AccountAnswer::People(People { people: self.people()? })
-            }
+            AccountRequest::People(..) => AccountAnswer::People(People { people: self.people()? }),
             AccountRequest::SetPerson { number, person, .. } => {
                 self.set_person(now, number, &person)?
             }
-            AccountRequest::Uploads { device } => self.uploads_of(device)?,
-            AccountRequest::Profile { .. } => AccountAnswer::Profile(self.kept_profile()?.0),
+            AccountRequest::Uploads(device) => self.uploads_of(device)?,
+            AccountRequest::Profile(..) => AccountAnswer::Profile(self.kept_profile()?.0),
             AccountRequest::SetProfile { profile, .. } => self.set_profile(profile)?,
             AccountRequest::SetPicture { bytes, .. } => self.set_picture(bytes)?,
-            AccountRequest::Visit { .. } => self.on_visit(now),
-            AccountRequest::ShownProfile { viewer } => {
+            AccountRequest::Visit(..) => self.on_visit(now)?,
+            AccountRequest::ShownProfile(viewer) => {
                 AccountAnswer::Profile(self.shown_profile(viewer)?)
             }
-            AccountRequest::ShownPicture { viewer } => self.shown_picture(viewer)?,
-            AccountRequest::Pin { .. } => AccountAnswer::Pin(Pin { set: self.has_pin()? }),
+            AccountRequest::ShownPicture(viewer) => self.shown_picture(viewer)?,
+            AccountRequest::Pin(..) => AccountAnswer::Pin(Pin { set: self.has_pin()? }),
             AccountRequest::SetPin { device, pin } => self.set_pin(now, device, pin)?,
-            AccountRequest::Moving { device } => self.moving(device)?,
+            AccountRequest::Moving(device) => self.moving(device)?,
             AccountRequest::Arrive { device, moving } => self.arrive(now, device, &moving.0)?,
-            AccountRequest::Leave { device } => self.leave(device)?,
-            AccountRequest::UploadEnded { media } => self.on_upload_ended(media)?,
-            AccountRequest::Subscription { device } => self.subscription(device),
+            AccountRequest::Leave(device) => self.leave(now, device)?,
+            AccountRequest::LookUp { numbers, .. } => self.look_up(now, numbers)?,
+            AccountRequest::Findable(by) => self.findable(by)?,
+            AccountRequest::UploadEnded(media) => self.on_upload_ended(media)?,
+            AccountRequest::Subscription(device) => self.subscription(device),
             AccountRequest::Subscribe { device, subscription } => {
                 self.subscribe(device, subscription)?
             }
-            AccountRequest::Unsubscribe { device } => self.unsubscribe(device)?,
-            AccountRequest::Report { .. } => match self.ledger.report(now) {
+            AccountRequest::Unsubscribe(device) => self.unsubscribe(device)?,
+            AccountRequest::Report(..) => match self.ledger.report(now) {
                 Ok(()) => AccountAnswer::Granted,
                 Err(wait) => {
                     let (code, retry_after) = (ErrorCode::RateLimited, Some(wait));
@@ -553,6 +506,32 @@ impl<S: Sql> Mailbox<S> {
         Ok(AccountAnswer::Granted)
     }
 
+    /// Deletes all that is stored, but for what somebody could delete an account for and register it anew:
+    /// how many codes were sent today, and when; and that the number is suspended.
+    pub(crate) fn forget_account(&mut self, now: Millis) -> Result<(), StorageError> {
+        let code = self.code()?.filter(|code| now < code.first_sent_at + DAY);
+        if code.is_none() && self.suspended_at.is_none() {
+            self.forget();
+            return Ok(());
+        }
+        // Whatever tables there are: those of later versions too.
+        for table in schema::tables(&self.sql)? {
+            let stays = match &*table {
+                "schema" | "suspension" => true,
+                "code" => code.is_some(),
+                _ => false,
+            };
+            if !stays {
+                self.sql.run(&format!("DELETE FROM {table}"), &[])?;
+            }
+        }
+        if let Some(code) = code {
+            self.sql.run("UPDATE code SET hash = zeroblob(32), expires_at = 0", &[])?;
+            self.want_alarm(code.first_sent_at + DAY);
+        }
+        Ok(())
+    }
+
     /// Nobody registered: what is left of a code goes, and the object with it.
     pub(crate) fn forget_code(&mut self, now: Millis) -> Result<(), StorageError> {
         if !schema::upgrade(&self.sql)? {
@@ -572,7 +551,12 @@ impl<S: Sql> Mailbox<S> {
 
 /// Whether somebody else asks, who has paid for it.
 fn is_visit(request: &AccountRequest) -> bool {
-    matches!(request, AccountRequest::ShownProfile { .. } | AccountRequest::ShownPicture { .. })
+    matches!(
+        request,
+        AccountRequest::Findable(..)
+            | AccountRequest::ShownProfile(..)
+            | AccountRequest::ShownPicture(..)
+    )
 }
 
 /// Whether two hashes are one. Every byte is looked at: time must not tell how much was right.

@@ -26,6 +26,10 @@ pub struct Config {
     /// What the account may be charged on one day. A row costs 1,000, an object request 150, so the
     /// default of two cents is 20,000 rows or 133,000 requests.
     pub daily_budget: u64,
+    /// Numbers that may be looked up at first.
+    pub lookups_first: u64,
+    /// Numbers that may be looked up on one day after those.
+    pub lookups_a_day: u64,
     /// Unfinished uploads.
     pub uploads_max: u64,
     /// Bytes that may be uploaded on one day.
@@ -38,8 +42,8 @@ pub struct Config {
 const NEW_PART: u32 = 4;
 
 impl Config {
-    /// The limits of an account that was registered so long ago. While it is new, what it may send, cost
-    /// and upload is less, since most who abuse a service do it from a number that they have just proven.
+    /// The limits of an account that was registered so long ago. While it is new, what it may send, cost,
+    /// upload and look up is less, since most who abuse a service do it from a number that they have just proven.
     pub(crate) fn for_age(self, age: Millis) -> Self {
         if age >= self.new_account {
             return self;
@@ -50,6 +54,8 @@ impl Config {
             sends_per_second: self.sends_per_second.div_ceil(NEW_PART),
             daily_budget: self.daily_budget.div_ceil(part),
             upload_bytes_a_day: self.upload_bytes_a_day.div_ceil(part),
+            lookups_first: self.lookups_first.div_ceil(part),
+            lookups_a_day: self.lookups_a_day.div_ceil(part),
             ..self
         }
     }
@@ -68,6 +74,8 @@ impl Default for Config {
             hold: limits::HOLD,
             push_retry: 30_000,
             daily_budget: 20_000_000,
+            lookups_first: limits::LOOKUPS_FIRST,
+            lookups_a_day: limits::LOOKUPS_A_DAY,
             uploads_max: limits::UPLOADS_MAX,
             upload_bytes_a_day: limits::UPLOAD_BYTES_A_DAY,
             new_account: limits::NEW_ACCOUNT,

@@ -61,6 +61,7 @@ impl Ledger {
             media_reads: columns.integer()?,
             uploaded_bytes: columns.integer()?,
             pushes: columns.integer()?,
+            lookups_left: 0,
         };
         let bytes_written = usage.uploaded_bytes;
         let reports = columns.integer()?;

@@ -9,6 +9,7 @@
 
 mod copies;
 mod devices;
+mod lookup;
 mod moving;
 mod on_device;
 mod on_peer;
@@ -27,6 +28,7 @@ use estafette_protocol::{
     DeviceId, ErrorCode, Goaway, MessageId, Millis, PhoneNumber, ServerFrame,
 };
 use litemap::LiteMap;
+use lookup::Lookups;
 pub use moving::Moving;
 pub use pin::PinHash;
 use presence::Presence;
@@ -91,6 +93,7 @@ pub struct Mailbox<S> {
     pub(crate) registered_at: Millis,
     /// When it was suspended, if it is.
     pub(crate) suspended_at: Option<Millis>,
+    pub(crate) lookups: Lookups,
     /// The day on which devices were last looked through for those that do not come any more.
     pub(crate) lapsed_on: u64,
     pub(crate) effects: Vec<Effect>,
@@ -128,6 +131,7 @@ impl<S: Sql> Mailbox<S> {
             privacy: Privacy::default(),
             registered_at: 0,
             suspended_at: None,
+            lookups: Lookups::default(),
             lapsed_on: 0,
             effects: Vec::new(),
             seed: wake.seed,
@@ -150,7 +154,7 @@ impl<S: Sql> Mailbox<S> {
         self.ledger = Ledger::load(&self.sql)?;
         self.load_suspension()?;
         let query = "SELECT number, registered_at, last_seen, privacy,
-                EXISTS (SELECT 1 FROM person) FROM account";
+                EXISTS (SELECT 1 FROM person), looked_up, lookup_day, looked_up_today FROM account";
         if let Some(row) = self.sql.run(query, &[])?.pop() {
             let mut columns = Columns::of(row);
             let number = PhoneNumber::from_digits(columns.integer()?);
@@ -158,6 +162,8 @@ impl<S: Sql> Mailbox<S> {
             self.registered_at = columns.integer()?;
             self.presence.last_seen = columns.integer()?;
             self.privacy = Privacy::new(columns.integer()?, columns.integer()? != 0);
+            let (first, day, today) = (columns.integer()?, columns.integer()?, columns.integer()?);
+            self.lookups = Lookups::new(first, day, today);
         }
         let query = "SELECT slot, device, name, registered_at, cursor, since, seen_on FROM device
              ORDER BY slot";

@@ -1,6 +1,6 @@
 //! Collects what one step puts on each socket, so that it leaves as few batches as possible.
 
-use estafette_protocol::{BatchWriter, Encoding, ServerFrame, frames_from_cbor};
+use estafette_protocol::{BatchWriter, Encoding, ServerFrame, StoredFrame, frames_from_cbor};
 use litemap::LiteMap;
 
 use crate::effect::{Effect, SocketId};
@@ -83,5 +83,7 @@ impl Outgoing {
 }
 
 pub(crate) fn read_frames(count: usize, frames: &[u8]) -> Result<Vec<ServerFrame>, StorageError> {
-    frames_from_cbor(count, frames).ok_or(StorageError::Row("the frames of a page"))
+    let frames: Option<Vec<StoredFrame>> = frames_from_cbor(count, frames);
+    let frames = frames.ok_or(StorageError::Row("the frames of a page"))?;
+    Ok(frames.into_iter().map(ServerFrame::from).collect())
 }

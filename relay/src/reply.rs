@@ -58,6 +58,7 @@ impl From<AccountAnswer> for AccountReply {
             AccountAnswer::People(people) => data(&people),
             AccountAnswer::Uploads(uploads) => data(&uploads),
             AccountAnswer::Profile(profile) => data(&profile),
+            AccountAnswer::Found(numbers) => data(&numbers),
             AccountAnswer::Subscription(subscription) => data(&subscription),
             AccountAnswer::Pin(pin) => data(&pin),
             AccountAnswer::Moving(moving) => Self::Data(Body(moving.encode())),

@@ -126,6 +126,15 @@ const MIGRATIONS: &[&[&str]] = &[
         "CREATE TABLE suspension (id INTEGER PRIMARY KEY, suspended_at INTEGER NOT NULL) STRICT",
         "ALTER TABLE ledger ADD COLUMN reports INTEGER NOT NULL DEFAULT 0",
     ],
+    // Look-up of contacts. `looked_up` counts the numbers that an account has at first, `looked_up_today`
+    // those of `lookup_day`, a day counted from 1970.
+    &[
+        "ALTER TABLE account ADD COLUMN looked_up INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE account ADD COLUMN lookup_day INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE account ADD COLUMN looked_up_today INTEGER NOT NULL DEFAULT 0",
+    ],
+    // What is dropped must take as long as what is stored, so something is written: see `privacy.rs`.
+    &["CREATE TABLE noise (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT"],
     #[cfg(feature = "rehearsal")]
     &["ALTER TABLE device ADD COLUMN rehearsed INTEGER NOT NULL DEFAULT 0"],
 ];

@@ -74,7 +74,7 @@ fn a_code_is_good_for_one_registration() {
     assert_eq!(world.proves(ALICE, 2, 1), AccountAnswer::Granted);
     assert_eq!(refused_with(&world.proves(ALICE, 3, 1)), (ErrorCode::CodeExpired, None));
     let AccountAnswer::Devices(devices) =
-        world.account(ALICE, AccountRequest::Devices { device: DeviceId(2) })
+        world.account(ALICE, AccountRequest::Devices(DeviceId(2)))
     else {
         panic!()
     };
@@ -193,10 +193,10 @@ fn asking_about_a_number_that_nobody_registered_makes_no_tables() {
 
 fn every_request(device: DeviceId) -> [AccountRequest; 4] {
     [
-        AccountRequest::Devices { device },
+        AccountRequest::Devices(device),
         AccountRequest::Remove { device, target: device },
-        AccountRequest::Renew { device },
-        AccountRequest::Usage { device },
+        AccountRequest::Renew(device),
+        AccountRequest::Usage(device),
     ]
 }
 
@@ -291,7 +291,7 @@ fn the_list_says_who_is_there() {
     let registered_at = world.query(ALICE, "SELECT registered_at FROM device WHERE slot = 0");
     let [Value::Integer(registered_at)] = registered_at[0][..] else { panic!() };
     world.connect(ALICE, 2);
-    let answer = world.account(ALICE, AccountRequest::Devices { device: DeviceId(1) });
+    let answer = world.account(ALICE, AccountRequest::Devices(DeviceId(1)));
     let linked_at = world.now;
     let today = world.now / DAY * DAY;
     let device = |id, name: &str, registered_at, connected, current| http::Device {
@@ -310,7 +310,7 @@ fn the_list_says_who_is_there() {
             device(2, "linked", linked_at, true, false),
         ])
     );
-    let renewed = world.account(ALICE, AccountRequest::Renew { device: DeviceId(2) });
+    let renewed = world.account(ALICE, AccountRequest::Renew(DeviceId(2)));
     assert_eq!(renewed, AccountAnswer::Granted);
 }
 

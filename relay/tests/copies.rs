@@ -318,7 +318,7 @@ fn the_primary_acts_on_all_and_the_others_on_themselves() {
         assert_eq!(world.account(ALICE, request.clone()), expected, "{request:?}");
     }
     world.restarts(ALICE);
-    let list = world.account(ALICE, AccountRequest::Devices { device: DeviceId(1) });
+    let list = world.account(ALICE, AccountRequest::Devices(DeviceId(1)));
     let AccountAnswer::Devices(list) = list else { panic!("{list:?}") };
     assert_eq!(list.len(), 1);
 }

@@ -427,7 +427,7 @@ fn refusals_of_other_mailboxes_reach_the_device_as_they_are() {
     let mut world = World::with(&[ALICE]);
     let verdicts = world.calls(BOB, NOBODY, vec![]);
     assert_eq!(verdicts, [] as [Verdict; 0]);
-    let request = AccountRequest::Usage { device: DeviceId(1) };
+    let request = AccountRequest::Usage(DeviceId(1));
     world.account(ALICE, request);
     let alice = world.connect(ALICE, 1);
     world.says(ALICE, alice, &[send(NOBODY, 1, 1, false)]);

@@ -50,7 +50,7 @@ fn registering_again_makes_no_account_new_and_deleting_it_does() {
     let (mut world, registered_at) = newcomer();
     world.now = registered_at + DAY;
     let budget = |world: &mut World, device| {
-        let usage = world.account(ALICE, AccountRequest::Usage { device: DeviceId(device) });
+        let usage = world.account(ALICE, AccountRequest::Usage(DeviceId(device)));
         let AccountAnswer::Usage(usage) = usage else { panic!("{usage:?}") };
         usage.budget
     };
@@ -58,7 +58,7 @@ fn registering_again_makes_no_account_new_and_deleting_it_does() {
     assert_eq!(budget(&mut world, 2), 20_000_000);
     world.restarts(ALICE);
     assert_eq!(budget(&mut world, 2), 20_000_000);
-    world.account(ALICE, AccountRequest::Delete { device: DeviceId(2) });
+    world.account(ALICE, AccountRequest::Delete(DeviceId(2)));
     world.register(ALICE, 3);
     assert_eq!(budget(&mut world, 3), 5_000_000);
 }
@@ -104,7 +104,7 @@ fn where_nobody_is_new_limits_are_full_at_once() {
 #[test]
 fn ten_reports_a_day_and_a_crash_gives_none_back() {
     let mut world = World::with(&[ALICE]);
-    let report = AccountRequest::Report { device: DeviceId(1) };
+    let report = AccountRequest::Report(DeviceId(1));
     let rows = world.rows(ALICE);
     for _ in 0..10 {
         assert_eq!(world.account(ALICE, report.clone()), AccountAnswer::Granted);
@@ -118,7 +118,7 @@ fn ten_reports_a_day_and_a_crash_gives_none_back() {
     assert_eq!(world.account(ALICE, report.clone()), over);
     world.now += wait;
     assert_eq!(world.account(ALICE, report.clone()), AccountAnswer::Granted);
-    let stranger = AccountRequest::Report { device: DeviceId(9) };
+    let stranger = AccountRequest::Report(DeviceId(9));
     let removed = AccountAnswer::Refused { code: ErrorCode::DeviceRemoved, retry_after: None };
     assert_eq!(world.account(ALICE, stranger), removed);
 }

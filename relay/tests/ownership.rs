@@ -8,6 +8,8 @@ use estafette_protocol::*;
 use estafette_relay::{AccountAnswer, AccountRequest, MediaWork, PinHash, Refusal};
 use support::*;
 
+const DAY: Millis = 24 * 60 * 60 * 1000;
+
 fn device(id: u64) -> DeviceId {
     DeviceId(id)
 }
@@ -45,8 +47,7 @@ fn an_export_holds_all_that_is_held() {
     world.closes(ALICE, alice);
     let gone_at = world.now;
     world.restarts(ALICE);
-    let AccountAnswer::Export(export) =
-        world.account(ALICE, AccountRequest::Export { device: device(1) })
+    let AccountAnswer::Export(export) = world.account(ALICE, AccountRequest::Export(device(1)))
     else {
         panic!("an export")
     };
@@ -65,7 +66,7 @@ fn an_export_holds_all_that_is_held() {
     assert_eq!(names, ["test", "linked"]);
     assert_eq!(export.devices[1].push.as_deref(), Some(&subscription(1).endpoint[..]));
     assert_eq!(export.devices[0].identity_key, "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=");
-    let stranger = world.account(ALICE, AccountRequest::Export { device: device(9) });
+    let stranger = world.account(ALICE, AccountRequest::Export(device(9)));
     assert_eq!(stranger, Refusal::from(ErrorCode::DeviceRemoved).into());
 }
 
@@ -81,7 +82,7 @@ fn only_the_primary_device_is_told_which_uploads_would_end() {
         work: MediaWork::default(),
     };
     assert_eq!(world.account(ALICE, begin), AccountAnswer::Granted);
-    let ask = |id| AccountRequest::Uploads { device: device(id) };
+    let ask = |id| AccountRequest::Uploads(device(id));
     assert_eq!(world.account(ALICE, ask(2)), Refusal::from(ErrorCode::NotPrimary).into());
     assert_eq!(world.account(ALICE, ask(9)), Refusal::from(ErrorCode::DeviceRemoved).into());
     assert_eq!(world.account(ALICE, ask(1)), AccountAnswer::Uploads(vec![MediaId(7)]));
@@ -90,6 +91,7 @@ fn only_the_primary_device_is_told_which_uploads_would_end() {
 #[test]
 fn a_deletion_leaves_nothing() {
     let mut world = World::with(&[ALICE, BOB]);
+    world.now += DAY;
     world.link(ALICE, 2);
     let (first, second) = (world.connect(ALICE, 1), world.connect(ALICE, 2));
     let bob = world.connect(BOB, 1);
@@ -98,7 +100,7 @@ fn a_deletion_leaves_nothing() {
     let profile = Profile { name: "Alice".into(), ..Profile::default() };
     let say = AccountRequest::SetProfile { device: device(1), profile };
     assert_eq!(world.account(ALICE, say), AccountAnswer::Granted);
-    let delete = |id| AccountRequest::Delete { device: device(id) };
+    let delete = |id| AccountRequest::Delete(device(id));
     let refused = world.account(ALICE, delete(2));
     assert_eq!(refused, Refusal::from(ErrorCode::NotPrimary).into());
     assert_eq!(world.account(ALICE, delete(1)), AccountAnswer::Granted);
@@ -117,9 +119,41 @@ fn a_deletion_leaves_nothing() {
     let third = world.connect(ALICE, 3);
     assert_eq!(world.receives(ALICE, third), []);
     let none = AccountAnswer::Profile(Profile::default());
-    assert_eq!(world.account(ALICE, AccountRequest::Profile { device: device(3) }), none);
+    assert_eq!(world.account(ALICE, AccountRequest::Profile(device(3))), none);
     world.says(BOB, bob, &[send(ALICE, 1, 3, false)]);
     assert_eq!(world.receives(ALICE, third), ids(1, [3]));
+}
+
+/// Registering and deleting by turns brings neither more codes nor more of what comes with a registration.
+#[test]
+fn a_deletion_does_not_set_the_count_of_codes_back() {
+    let mut world = World::with(&[BOB]);
+    let bob = world.connect(BOB, 1);
+    let began_at = world.now;
+    let mut registered = 0;
+    let refused = loop {
+        match world.code(ALICE, 7) {
+            AccountAnswer::CodeTaken { .. } if registered < 20 => registered += 1,
+            refused => break refused,
+        }
+        assert_eq!(world.proves(ALICE, 1, 7), AccountAnswer::Granted);
+        world.says(BOB, bob, &[send(ALICE, registered, 1, false)]);
+        let delete = AccountRequest::Delete(device(1));
+        assert_eq!(world.account(ALICE, delete), AccountAnswer::Granted);
+        for row in world.query(ALICE, "SELECT name FROM sqlite_master WHERE type = 'table'") {
+            let [estafette_relay::Value::Text(table)] = &row[..] else { panic!("{row:?}") };
+            let is_kept = ["schema", "code"].contains(&&table[..]);
+            assert_eq!(world.count(ALICE, table), usize::from(is_kept), "{table}");
+        }
+        assert_eq!(world.proves(ALICE, 1, 7), Refusal::from(ErrorCode::CodeExpired).into());
+        world.restarts(ALICE);
+        world.now += 600_000;
+    };
+    let (code, retry_after) = (ErrorCode::RateLimited, Some(began_at + DAY - world.now));
+    assert_eq!((refused, registered), (Refusal { code, retry_after }.into(), 10));
+    world.wait(began_at + DAY - world.now);
+    assert_eq!(world.query(ALICE, "SELECT name FROM sqlite_master"), Vec::<Vec<_>>::new());
+    world.register(ALICE, 1);
 }
 
 fn refused_codes(world: &mut World, bob: estafette_relay::SocketId) -> Vec<ErrorCode> {

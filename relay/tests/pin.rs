@@ -33,7 +33,7 @@ fn set(world: &mut World, device: u64, pin: Option<u8>) -> AccountAnswer {
 }
 
 fn is_set(world: &mut World, device: u64) -> AccountAnswer {
-    world.account(ALICE, AccountRequest::Pin { device: DeviceId(device) })
+    world.account(ALICE, AccountRequest::Pin(DeviceId(device)))
 }
 
 /// Alice with a PIN, and a code on its way.
@@ -248,8 +248,9 @@ fn a_try_costs_a_row_and_deleting_the_account_deletes_it() {
     assert_eq!(world.rows(ALICE), rows + 1);
     assert_eq!(world.proves(ALICE, 2, 1), required(opens(world.now) - world.now));
     assert_eq!(world.rows(ALICE), rows + 1, "one that is not given costs none");
-    let delete = AccountRequest::Delete { device: DeviceId(1) };
+    let delete = AccountRequest::Delete(DeviceId(1));
     assert_eq!(world.account(ALICE, delete), AccountAnswer::Granted);
+    world.now += DAY;
     world.register(ALICE, 3);
     assert_eq!(is_set(&mut world, 3), AccountAnswer::Pin(http::Pin { set: false }));
 }

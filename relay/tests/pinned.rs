@@ -30,6 +30,7 @@ const PRIVACY: http::Privacy = http::Privacy {
     online: http::Audience::Nobody,
     read_marks: http::Audience::Everyone,
     profile: http::Audience::Everyone,
+    number: http::Audience::Contacts,
 };
 
 fn profile() -> http::Profile {
@@ -126,18 +127,18 @@ fn what_the_front_worker_asks_of_an_account() {
             identity_key: [0xcd; 32],
             pin: None,
         },
-        AccountRequest::Devices { device },
+        AccountRequest::Devices(device),
         AccountRequest::Remove { device, target: DeviceId(9) },
-        AccountRequest::Renew { device },
-        AccountRequest::Usage { device },
+        AccountRequest::Renew(device),
+        AccountRequest::Usage(device),
         AccountRequest::Upload { device, media: MEDIA, bytes: 5, open_until: None, work: WORK },
         AccountRequest::Upload { device, media: MEDIA, bytes: 5, open_until: Some(6), work: WORK },
         AccountRequest::Media { device, work: WORK },
-        AccountRequest::UploadEnded { media: MEDIA },
+        AccountRequest::UploadEnded(MEDIA),
         AccountRequest::Media { device, work: MediaWork { rows: 4, ..WORK } },
-        AccountRequest::Subscription { device },
+        AccountRequest::Subscription(device),
         AccountRequest::Subscribe { device, subscription: subscription(1) },
-        AccountRequest::Unsubscribe { device },
+        AccountRequest::Unsubscribe(device),
         AccountRequest::Link {
             device,
             target: DeviceId(9),
@@ -145,19 +146,19 @@ fn what_the_front_worker_asks_of_an_account() {
             identity_key: [0xcd; 32],
         },
         AccountRequest::Rename { device, target: DeviceId(9), name: "tablet".into() },
-        AccountRequest::Privacy { device },
+        AccountRequest::Privacy(device),
         AccountRequest::SetPrivacy { device, privacy: PRIVACY },
-        AccountRequest::People { device },
+        AccountRequest::People(device),
         AccountRequest::SetPerson { device, number: number(BOB), person: person() },
-        AccountRequest::Export { device },
-        AccountRequest::Delete { device },
-        AccountRequest::Uploads { device },
-        AccountRequest::Profile { device },
+        AccountRequest::Export(device),
+        AccountRequest::Delete(device),
+        AccountRequest::Uploads(device),
+        AccountRequest::Profile(device),
         AccountRequest::SetProfile { device, profile: profile() },
         AccountRequest::SetPicture { device, bytes: 7 },
-        AccountRequest::Visit { device },
-        AccountRequest::ShownProfile { viewer: number(BOB) },
-        AccountRequest::ShownPicture { viewer: number(BOB) },
+        AccountRequest::Visit(device),
+        AccountRequest::ShownProfile(number(BOB)),
+        AccountRequest::ShownPicture(number(BOB)),
         AccountRequest::SetPrivacy {
             device,
             privacy: http::Privacy { profile: http::Audience::Contacts, ..PRIVACY },
@@ -170,16 +171,18 @@ fn what_the_front_worker_asks_of_an_account() {
             identity_key: [0xcd; 32],
             pin: Some(PinHash([0xef; 32])),
         },
-        AccountRequest::Pin { device },
+        AccountRequest::Pin(device),
         AccountRequest::SetPin { device, pin: Some(PinHash([0xef; 32])) },
         AccountRequest::SetPin { device, pin: None },
-        AccountRequest::Moving { device },
+        AccountRequest::Moving(device),
         AccountRequest::Arrive { device, moving: Body(vec![0xa0]) },
-        AccountRequest::Leave { device },
-        AccountRequest::Report { device },
+        AccountRequest::Leave(device),
+        AccountRequest::Report(device),
         AccountRequest::Inspect,
         AccountRequest::Suspend,
         AccountRequest::Restore,
+        AccountRequest::LookUp { device, numbers: vec![number(ALICE), number(BOB)] },
+        AccountRequest::Findable(number(BOB)),
     ];
     let pinned = ACCOUNT_REQUESTS;
     compare(pinned, &requests.clone().map(|request| hex(&request.encode())));
@@ -206,6 +209,7 @@ fn what_an_account_answers() {
             profile: profile(),
             picture_bytes: 7,
         }),
+        AccountAnswer::Found(vec![number(ALICE), number(BOB)]),
     ];
     compare(ACCOUNT_ANSWERS, &answers.clone().map(|answer| hex(&answer.encode())));
     for (pinned, answer) in ACCOUNT_ANSWERS.iter().zip(answers) {
@@ -322,6 +326,15 @@ fn fields_of_a_later_version_are_ignored() {
     assert!(PeerAnswer::decode(&stored).is_some());
 }
 
+/// And what an earlier version did not have means that nobody finds the account.
+#[test]
+fn privacy_of_an_earlier_version_is_read() {
+    let earlier = "a16b7365745f70726976616379a2666465766963654801020304050607086770726976616379a3696c6173745f7365656e68636f6e7461637473666f6e6c696e65666e6f626f64796a726561645f6d61726b736865766572796f6e65";
+    let privacy = http::Privacy { number: http::Audience::Nobody, ..PRIVACY };
+    let request = AccountRequest::SetPrivacy { device: DEVICE, privacy };
+    assert_eq!(AccountRequest::decode(&bytes(earlier)), Some(request));
+}
+
 /// BOB's mailbox, with a socket of device DEVICE that was given what `frames` says.
 fn attachments(encoding: Encoding) -> [String; 3] {
     let mut world = World::with(&[ALICE]);
@@ -411,6 +424,33 @@ fn stored_rows() {
     compare(STORED, &[entries, frames, blob(&mut world, "items", "owed")]);
 }
 
+/// The bits of `account.privacy` and `person.flags`. 0 is what an account has that never said anything.
+#[test]
+fn what_is_stored_of_privacy() {
+    let mut world = World::with(&[BOB]);
+    let device = DeviceId(1);
+    let nobody = http::Audience::Nobody;
+    for (privacy, bits) in [
+        (http::Privacy::default(), 0),
+        (PRIVACY, 0b01_00_00_10_01),
+        (
+            http::Privacy { read_marks: nobody, number: http::Audience::Everyone, ..PRIVACY },
+            0b10_00_10_10_01,
+        ),
+    ] {
+        world.account(BOB, AccountRequest::SetPrivacy { device, privacy });
+        let stored = world.query(BOB, "SELECT privacy FROM account");
+        assert_eq!(stored, [[Value::Integer(bits)]], "{privacy:?}");
+        world.restarts(BOB);
+        let read = world.account(BOB, AccountRequest::Privacy(device));
+        assert_eq!(read, AccountAnswer::Privacy(privacy));
+    }
+    let all = http::Person { except: http::Attribute::ALL.to_vec(), ..person() };
+    world.account(BOB, AccountRequest::SetPerson { device, number: number(ALICE), person: all });
+    let stored = world.query(BOB, "SELECT flags FROM person");
+    assert_eq!(stored, [[Value::Integer(0b1_1111_0000_0011)]]);
+}
+
 #[test]
 fn the_tables() {
     let mut world = World::with(&[ALICE]);
@@ -463,7 +503,7 @@ fn a_database_of_version_1_wakes_and_loses_nothing() {
     let alice = world.connect(ALICE, 1);
     version_1(&mut world);
     assert_eq!(world.mailbox(BOB).waiting(), 3);
-    let usage = world.account(BOB, AccountRequest::Usage { device: DEVICE });
+    let usage = world.account(BOB, AccountRequest::Usage(DEVICE));
     assert!(matches!(usage, AccountAnswer::Usage(usage) if usage.socket_messages == 9));
 
     let bob = world.connect(BOB, DEVICE.0);
@@ -478,7 +518,7 @@ fn a_database_of_version_1_wakes_and_loses_nothing() {
     assert_eq!(delivered(&world.hears(ALICE, alice)), ids(STREAM, [1]), "what was owed");
     assert_eq!(world.count(BOB, "owed"), 0);
 
-    let version = if cfg!(feature = "rehearsal") { 9 } else { 8 };
+    let version = if cfg!(feature = "rehearsal") { 11 } else { 10 };
     assert_eq!(world.query(BOB, "SELECT version FROM schema"), [[Value::Integer(version)]]);
     #[cfg(feature = "rehearsal")]
     assert_eq!(world.query(BOB, "SELECT rehearsed FROM device"), [[Value::Integer(0)]]);
@@ -564,7 +604,7 @@ const ACCOUNT_REQUESTS: &[&str] = &[
     "a1646c696e6ba46664657669636548010203040506070866746172676574480000000000000009646e616d65667461626c65746c6964656e746974795f6b6579982018cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd",
     "a16672656e616d65a36664657669636548010203040506070866746172676574480000000000000009646e616d65667461626c6574",
     "a16770726976616379a166646576696365480102030405060708",
-    "a16b7365745f70726976616379a2666465766963654801020304050607086770726976616379a3696c6173745f7365656e68636f6e7461637473666f6e6c696e65666e6f626f64796a726561645f6d61726b736865766572796f6e65",
+    "a16b7365745f70726976616379a2666465766963654801020304050607086770726976616379a5696c6173745f7365656e68636f6e7461637473666f6e6c696e65666e6f626f64796a726561645f6d61726b736865766572796f6e656770726f66696c656865766572796f6e65666e756d62657268636f6e7461637473",
     "a16670656f706c65a166646576696365480102030405060708",
     "a16a7365745f706572736f6ea366646576696365480102030405060708666e756d6265721b00000007d2b7500266706572736f6ea367636f6e74616374f567626c6f636b6564f56665786365707482696c6173745f7365656e6a726561645f6d61726b73",
     "a1666578706f7274a166646576696365480102030405060708",
@@ -576,7 +616,7 @@ const ACCOUNT_REQUESTS: &[&str] = &[
     "a1657669736974a166646576696365480102030405060708",
     "a16d73686f776e5f70726f66696c65a1667669657765721b00000007d2b75002",
     "a16d73686f776e5f70696374757265a1667669657765721b00000007d2b75002",
-    "a16b7365745f70726976616379a2666465766963654801020304050607086770726976616379a4696c6173745f7365656e68636f6e7461637473666f6e6c696e65666e6f626f64796a726561645f6d61726b736865766572796f6e656770726f66696c6568636f6e7461637473",
+    "a16b7365745f70726976616379a2666465766963654801020304050607086770726976616379a5696c6173745f7365656e68636f6e7461637473666f6e6c696e65666e6f626f64796a726561645f6d61726b736865766572796f6e656770726f66696c6568636f6e7461637473666e756d62657268636f6e7461637473",
     "a1687265676973746572a6666e756d6265721b00000007d2b750016468617368982018ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab18ab66646576696365480102030405060708646e616d656570686f6e656c6964656e746974795f6b6579982018cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd18cd6370696e982018ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef",
     "a16370696ea166646576696365480102030405060708",
     "a1677365745f70696ea2666465766963654801020304050607086370696e982018ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef18ef",
@@ -588,6 +628,8 @@ const ACCOUNT_REQUESTS: &[&str] = &[
     "67696e7370656374",
     "6773757370656e64",
     "67726573746f7265",
+    "a1676c6f6f6b5f7570a266646576696365480102030405060708676e756d62657273821b00000007d2b750011b00000007d2b75002",
+    "a16866696e6461626c65a16262791b00000007d2b75002",
 ];
 
 const ACCOUNT_ANSWERS: &[&str] = &[
@@ -599,6 +641,7 @@ const ACCOUNT_ANSWERS: &[&str] = &[
     "a1646461746158487b227265717565737473223a312c22726f77735f7772697474656e223a322c22736f636b65745f6d65737361676573223a302c227370656e74223a302c22627564676574223a307d",
     "a164646174614c7b22736574223a747275657d",
     "a164646174615863a46770726976616379096670656f706c6581821b00000007d2b75002036770726f66696c65a46776657273696f6e03646e616d6565416c6963656561626f757467416d204d6565726770696374757265636b65796d706963747572655f627974657307",
+    "a16464617461581f5b222b3333363030303030303031222c222b3333363030303030303032225d",
 ];
 
 /// In CBOR, then in JSON: fresh, with something stored, closed by the server.
@@ -633,10 +676,11 @@ const TABLES_1: &[&str] = &[
 
 /// As they are now.
 const TABLES: &[&str] = &[
-    "CREATE TABLE account ( id INTEGER PRIMARY KEY, number INTEGER NOT NULL, registered_at INTEGER NOT NULL , last_seen INTEGER NOT NULL DEFAULT 0, privacy INTEGER NOT NULL DEFAULT 0) STRICT",
+    "CREATE TABLE account ( id INTEGER PRIMARY KEY, number INTEGER NOT NULL, registered_at INTEGER NOT NULL , last_seen INTEGER NOT NULL DEFAULT 0, privacy INTEGER NOT NULL DEFAULT 0, looked_up INTEGER NOT NULL DEFAULT 0, lookup_day INTEGER NOT NULL DEFAULT 0, looked_up_today INTEGER NOT NULL DEFAULT 0) STRICT",
     "CREATE TABLE code ( id INTEGER PRIMARY KEY, hash BLOB NOT NULL, expires_at INTEGER NOT NULL, tries INTEGER NOT NULL, sent INTEGER NOT NULL, first_sent_at INTEGER NOT NULL, last_sent_at INTEGER NOT NULL ) STRICT",
     "CREATE TABLE device ( slot INTEGER PRIMARY KEY, device BLOB NOT NULL, name TEXT NOT NULL, identity_key BLOB NOT NULL, registered_at INTEGER NOT NULL, cursor INTEGER NOT NULL , since INTEGER NOT NULL DEFAULT 0, seen_on INTEGER NOT NULL DEFAULT 0) STRICT",
     "CREATE TABLE ledger ( id INTEGER PRIMARY KEY, day INTEGER NOT NULL, spent INTEGER NOT NULL, requests INTEGER NOT NULL, rows_written INTEGER NOT NULL, socket_messages INTEGER NOT NULL , media_writes INTEGER NOT NULL DEFAULT 0, media_reads INTEGER NOT NULL DEFAULT 0, uploaded_bytes INTEGER NOT NULL DEFAULT 0, pushes INTEGER NOT NULL DEFAULT 0, reports INTEGER NOT NULL DEFAULT 0) STRICT",
+    "CREATE TABLE noise (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT",
     "CREATE TABLE owed ( id INTEGER PRIMARY KEY, peer INTEGER NOT NULL, expires_at INTEGER NOT NULL, items BLOB NOT NULL ) STRICT",
     "CREATE TABLE page ( position INTEGER PRIMARY KEY, expires_at INTEGER NOT NULL, entries BLOB NOT NULL, frames BLOB NOT NULL ) STRICT",
     "CREATE TABLE person (number INTEGER PRIMARY KEY, flags INTEGER NOT NULL) STRICT",

@@ -272,6 +272,7 @@ fn audiences(attribute: Attribute, audience: Audience) -> Privacy {
         online: of(Attribute::Online),
         read_marks: of(Attribute::ReadMarks),
         profile: of(Attribute::Profile),
+        number: of(Attribute::Number),
     }
 }
 
@@ -306,6 +307,13 @@ fn sees(
             assert_eq!(sent(&world.hears(ALICE, alice)), [id(7, 1)], "the reader is never told");
             receipt_ids(&heard).contains(&id(7, 1))
         }
+        Attribute::Number => {
+            let look_up =
+                AccountRequest::LookUp { device: DeviceId(1), numbers: vec![number(ALICE)] };
+            let AccountAnswer::Found(asked) = world.account(BOB, look_up) else { panic!("found") };
+            let findable = AccountRequest::Findable(number(BOB));
+            asked == [number(ALICE)] && world.account(ALICE, findable) == AccountAnswer::Granted
+        }
         _ => {
             world.says(BOB, bob, &[says(false, &[ALICE])]);
             let [(ALICE, available, last_seen)] = seen(&world.hears(BOB, bob))[..] else {
@@ -329,8 +337,8 @@ fn sees_profile(world: &mut World) -> bool {
     ] {
         assert_eq!(world.account(ALICE, said), AccountAnswer::Granted);
     }
-    let shown = world.account(ALICE, AccountRequest::ShownProfile { viewer });
-    let picture = world.account(ALICE, AccountRequest::ShownPicture { viewer });
+    let shown = world.account(ALICE, AccountRequest::ShownProfile(viewer));
+    let picture = world.account(ALICE, AccountRequest::ShownPicture(viewer));
     let whole = AccountAnswer::Profile(Profile { version: 2, ..profile });
     if shown == whole {
         assert_eq!(picture, AccountAnswer::Granted);
@@ -415,6 +423,64 @@ fn the_blocked_are_not_heard_and_cannot_tell() {
 }
 
 #[test]
+fn what_is_dropped_is_answered_and_paid_as_what_is_stored() {
+    let (mut world, alice, bob) = world();
+    world.register(CAROL, 1);
+    set_person(&mut world, BOB, ALICE, blocked());
+    let mut all = Vec::new();
+    // Bob is there and blocks her, Carol is away.
+    for to in [BOB, CAROL] {
+        let (spent, rows, of_others) =
+            (world.usage(ALICE).spent, world.rows(to), world.usage(to).spent);
+        let mut heard = Vec::new();
+        for frames in [
+            vec![send(to, 1, 2, true)],
+            burst(to, 1, 1..=3),
+            vec![send(to, 1, 3, true)],
+            vec![send(to, 1, 5, true)],
+            vec![receipt(to, id(7, 1), ids(9, [1]), Mark::Read)],
+            vec![send(to, 1, 4, false), receipt(to, id(7, 2), ids(9, [2]), Mark::Played)],
+            vec![types(to, Activity::Composing)],
+        ] {
+            world.says(ALICE, alice, &frames);
+            heard.push(world.hears(ALICE, alice));
+        }
+        assert_eq!(
+            refused(&heard[0]),
+            [(id(1, 2), ErrorCode::OutOfOrder)],
+            "what it follows is not there"
+        );
+        assert_eq!((sent(&heard[1]), sent(&heard[2])), (ids(1, 1..=3), ids(1, [3])));
+        assert_eq!(refused(&heard[3]), [(id(1, 5), ErrorCode::OutOfOrder)]);
+        assert_eq!(world.rows(to), rows + 3, "one for each call that brings something");
+        let spent = world.usage(ALICE).spent - spent;
+        all.push((heard, spent, world.usage(to).spent - of_others));
+    }
+    assert_eq!(all[0], all[1]);
+    assert_eq!((world.hears(BOB, bob), world.count(BOB, "page")), (vec![], 0));
+    assert_eq!(world.count(BOB, "noise"), 1, "and the next takes its place");
+}
+
+#[test]
+fn a_full_mailbox_refuses_the_blocked_too() {
+    let mut world = World::new();
+    world.config.queue_messages_max = 2;
+    [ALICE, BOB, CAROL].into_iter().for_each(|account| world.register(account, 1));
+    let alice = world.connect(ALICE, 1);
+    for to in [BOB, CAROL] {
+        world.says(ALICE, alice, &burst(to, 1, 1..=2));
+    }
+    set_person(&mut world, BOB, ALICE, blocked());
+    world.hears(ALICE, alice);
+    for to in [BOB, CAROL] {
+        let read = receipt(to, id(7, to), ids(9, [1]), Mark::Read);
+        world.says(ALICE, alice, &[send(to, 1, 3, false), read]);
+        let refused: Vec<_> = refused(&world.hears(ALICE, alice)).iter().map(|it| it.1).collect();
+        assert_eq!(refused, [ErrorCode::MailboxFull; 2]);
+    }
+}
+
+#[test]
 fn what_is_said_of_people_is_kept_and_listed() {
     let (mut world, ..) = world();
     let carol = Person { contact: true, except: vec![Attribute::Online], ..Person::default() };
@@ -423,11 +489,11 @@ fn what_is_said_of_people_is_kept_and_listed() {
     set_privacy(&mut world, ALICE, audiences(Attribute::LastSeen, Audience::Contacts));
     world.restarts(ALICE);
     let device = DeviceId(1);
-    let people = world.account(ALICE, AccountRequest::People { device });
+    let people = world.account(ALICE, AccountRequest::People(device));
     let known = |digits, person| Known { number: number(digits), person };
     let expected = People { people: vec![known(BOB, blocked()), known(CAROL, carol)] };
     assert_eq!(people, AccountAnswer::People(expected));
-    let privacy = world.account(ALICE, AccountRequest::Privacy { device });
+    let privacy = world.account(ALICE, AccountRequest::Privacy(device));
     let expected = audiences(Attribute::LastSeen, Audience::Contacts);
     assert_eq!(privacy, AccountAnswer::Privacy(expected));
     set_person(&mut world, ALICE, CAROL, Person::default());
@@ -436,7 +502,7 @@ fn what_is_said_of_people_is_kept_and_listed() {
     set_person(&mut world, ALICE, BOB, blocked());
     set_privacy(&mut world, ALICE, audiences(Attribute::LastSeen, Audience::Contacts));
     assert_eq!(world.rows(ALICE), rows, "the same again writes nothing");
-    let stranger = AccountRequest::People { device: DeviceId(9) };
+    let stranger = AccountRequest::People(DeviceId(9));
     let removed: AccountAnswer = Refusal::from(ErrorCode::DeviceRemoved).into();
     assert_eq!(world.account(ALICE, stranger), removed);
 }

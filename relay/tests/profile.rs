@@ -34,15 +34,15 @@ fn profile(world: &mut World, account: u64, request: AccountRequest) -> Profile 
 }
 
 fn own(world: &mut World, account: u64) -> Profile {
-    profile(world, account, AccountRequest::Profile { device: DEVICE })
+    profile(world, account, AccountRequest::Profile(DEVICE))
 }
 
 fn shown(world: &mut World, account: u64, viewer: u64) -> Profile {
-    profile(world, account, AccountRequest::ShownProfile { viewer: number(viewer) })
+    profile(world, account, AccountRequest::ShownProfile(number(viewer)))
 }
 
 fn picture(world: &mut World, account: u64, viewer: u64) -> AccountAnswer {
-    world.account(account, AccountRequest::ShownPicture { viewer: number(viewer) })
+    world.account(account, AccountRequest::ShownPicture(number(viewer)))
 }
 
 fn not_found() -> AccountAnswer {
@@ -142,23 +142,24 @@ fn whoever_asks_pays_and_only_a_device_of_the_account_asks() {
     let mut world = World::with(&[ALICE, BOB]);
     set(&mut world, BOB, says("Bob", "", None));
     let before = (world.usage(ALICE), world.usage(BOB));
-    let visit = AccountRequest::Visit { device: DEVICE };
+    let visit = AccountRequest::Visit(DEVICE);
     assert_eq!(world.account(ALICE, visit.clone()), AccountAnswer::Granted);
     assert_eq!(shown(&mut world, BOB, ALICE).name, "Bob");
     let after = (world.usage(ALICE), world.usage(BOB));
-    // The request, the call that follows from it, and this question.
-    assert_eq!(after.0.spent - before.0.spent, 150 + 150 + 150);
+    // The request, the row that counts it as a look-up, the call that follows from it, and this question.
+    assert_eq!(after.0.spent - before.0.spent, 150 + 1000 + 150 + 150);
+    assert_eq!(before.0.lookups_left - after.0.lookups_left, 1);
     assert_eq!(after.1.spent - before.1.spent, 150, "but this question");
     assert_eq!(after.1.requests - before.1.requests, 2, "it is counted all the same");
 
     let removed: AccountAnswer = Refusal::from(ErrorCode::DeviceRemoved).into();
     let device = DeviceId(9);
     for request in [
-        AccountRequest::Visit { device },
-        AccountRequest::Profile { device },
+        AccountRequest::Visit(device),
+        AccountRequest::Profile(device),
         AccountRequest::SetProfile { device, profile: says("Mallory", "", None) },
         AccountRequest::SetPicture { device, bytes: 7 },
-        AccountRequest::Uploads { device },
+        AccountRequest::Uploads(device),
     ] {
         assert_eq!(world.account(BOB, request), removed);
     }

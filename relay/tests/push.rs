@@ -172,7 +172,7 @@ fn subscribing_again_costs_nothing_and_otherwise_a_row() {
     world.hibernates(BOB);
     assert_eq!(world.subscription(BOB, 1), Some(subscription(99)));
     let device = DeviceId(1);
-    let answer = world.account(BOB, AccountRequest::Unsubscribe { device });
+    let answer = world.account(BOB, AccountRequest::Unsubscribe(device));
     assert_eq!(answer, AccountAnswer::Granted);
     assert_eq!((world.subscription(BOB, 1), world.count(BOB, "push")), (None, 0));
 }

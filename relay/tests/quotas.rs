@@ -78,7 +78,7 @@ fn sixteen_uploads_may_be_unfinished() {
 
     // One that ends makes place, once.
     for _ in 0..2 {
-        let ended = AccountRequest::UploadEnded { media: MediaId(7) };
+        let ended = AccountRequest::UploadEnded(MediaId(7));
         assert_eq!(world.account(ALICE, ended), AccountAnswer::Granted);
     }
     assert_eq!(world.account(ALICE, upload(99, 1, until)), AccountAnswer::Granted);
@@ -138,6 +138,6 @@ fn only_a_device_of_the_account_uploads() {
             assert_eq!(world.account(account, request), removed);
         }
     }
-    world.account(NOBODY, AccountRequest::UploadEnded { media });
+    world.account(NOBODY, AccountRequest::UploadEnded(media));
     assert_eq!(world.count(NOBODY, "sqlite_master"), 0, "nobody leaves anything");
 }

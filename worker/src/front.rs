@@ -5,6 +5,7 @@
 
 mod admin;
 mod link;
+mod lookup;
 mod moving;
 mod people;
 mod pin;
@@ -21,7 +22,7 @@ use estafette_relay::{AccountReply, AccountRequest, Connect};
 use futures_util::StreamExt;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
-use worker::js_sys::{Number, Reflect, Uint8Array};
+use worker::js_sys::{Number, Promise, Reflect, Uint8Array};
 use worker::wasm_bindgen_futures::{self, JsFuture};
 use worker::{ByteStream, Env, Headers, Request, Response, ResponseBuilder, Stub, web_sys};
 
@@ -188,6 +189,7 @@ impl Front {
             Route::Pin => self.pin().await,
             Route::SetPin => self.set_pin().await,
             Route::RemovePin => self.remove_pin().await,
+            Route::Lookup => self.lookup().await,
             Route::Usage => self.usage().await,
             Route::Media(id) => self.download(id).await,
             Route::Subscription => self.subscription().await,
@@ -248,7 +250,7 @@ impl Front {
 
     async fn renew(&self) -> Result<Response, Failure> {
         let identity = self.authorise().await?;
-        let request = AccountRequest::Renew { device: identity.device };
+        let request = AccountRequest::Renew(identity.device);
         let answer = self.ask(identity.account, &request).await?;
         self.grant(200, answer, identity)
     }
@@ -267,7 +269,7 @@ impl Front {
 
     async fn devices(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        self.told(account, &AccountRequest::Devices { device }).await
+        self.told(account, &AccountRequest::Devices(device)).await
     }
 
     async fn remove(&self, target: DeviceId) -> Result<Response, Failure> {
@@ -277,7 +279,7 @@ impl Front {
 
     async fn usage(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        self.told(account, &AccountRequest::Usage { device }).await
+        self.told(account, &AccountRequest::Usage(device)).await
     }
 
     async fn socket(&self) -> Result<Response, Failure> {
@@ -335,14 +337,19 @@ impl Front {
         self.env.durable_object(MAILBOX)?.get_by_name(&number.to_string())
     }
 
+    /// Asks the account's object, and does not wait for the answer.
+    fn begin(&self, account: PhoneNumber, request: &AccountRequest) -> worker::Result<Promise> {
+        let mailbox: Mailbox = self.mailbox(account)?.into_rpc();
+        let request = Uint8Array::from(request.encode().as_slice());
+        Ok(mailbox.account(request)?)
+    }
+
     async fn call(
         &self,
         account: PhoneNumber,
         request: &AccountRequest,
     ) -> worker::Result<Vec<u8>> {
-        let mailbox: Mailbox = self.mailbox(account)?.into_rpc();
-        let request = Uint8Array::from(request.encode().as_slice());
-        let answer = JsFuture::from(mailbox.account(request)?).await?;
+        let answer = JsFuture::from(self.begin(account, request)?).await?;
         Ok(answer.dyn_into::<Uint8Array>()?.to_vec())
     }
 
@@ -392,11 +399,11 @@ impl Front {
     }
 
     async fn body(&self) -> Result<Vec<u8>, Failure> {
-        self.body_of(BODY_BYTES_MAX).await
+        self.body_up_to(BODY_BYTES_MAX).await
     }
 
     /// The body, whose length is checked as announced and as it comes in.
-    async fn body_of(&self, bytes_max: usize) -> Result<Vec<u8>, Failure> {
+    async fn body_up_to(&self, bytes_max: usize) -> Result<Vec<u8>, Failure> {
         let announced = self.header("content-length").and_then(|length| length.parse().ok());
         if announced.is_some_and(|length: u64| length > bytes_max as u64) {
             return Err(ErrorCode::TooLarge.into());

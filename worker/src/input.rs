@@ -2,7 +2,7 @@
 
 use base64ct::{Base64, Encoding as _};
 use estafette_protocol::http::{
-    CodeRequest, DeviceName, NewPin, Profile, RegisterRequest, ReportRequest,
+    CodeRequest, DeviceName, LookupRequest, NewPin, Profile, RegisterRequest, ReportRequest,
 };
 use estafette_protocol::{Encoding, ErrorCode, PhoneNumber, limits};
 use serde::Deserialize;
@@ -11,6 +11,8 @@ use crate::code::{Code, Pin};
 
 /// The longest body of a request, in bytes. The longest honest one has about 300.
 pub(crate) const BODY_BYTES_MAX: usize = 4096;
+/// The longest look-up, in bytes: 250 numbers of 15 digits in quotes make 4,760, and some write blanks.
+pub(crate) const LOOKUP_BYTES_MAX: usize = 8192;
 /// What a subprotocol that carries the token begins with: browsers cannot set headers on a socket.
 const TOKEN_PROTOCOL: &str = "estafette.token.";
 
@@ -93,6 +95,16 @@ pub(crate) fn report(body: &[u8]) -> Result<(PhoneNumber, ReportRequest), ErrorC
         return Err(ErrorCode::Malformed);
     }
     Ok((number, report))
+}
+
+/// Reads the body of `POST /v1/lookup`.
+pub(crate) fn lookup(body: &[u8]) -> Result<Vec<PhoneNumber>, ErrorCode> {
+    let LookupRequest { numbers } = json(body)?;
+    if numbers.len() > limits::LOOKUP_NUMBERS_MAX {
+        return Err(ErrorCode::TooMany);
+    }
+    let numbers = numbers.iter().map(|number| number.parse().or(Err(ErrorCode::InvalidNumber)));
+    numbers.collect()
 }
 
 /// Reads a JSON body: an object. The derived code would take an array of its values as well. (As text, like
@@ -246,6 +258,23 @@ mod tests {
         assert_eq!(at((1 << 53) - 1), None);
         assert_eq!(at(1 << 53), Some(ErrorCode::Malformed));
         assert!(report(format!(r#"{{"number":"{bob}","reason":"abuse"}}"#).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_look_up_is_checked_before_the_account_is_asked() {
+        let body =
+            |numbers: &[&str]| serde_json::to_vec(&serde_json::json!({ "numbers": numbers }));
+        let read = |numbers: &[&str]| lookup(&body(numbers).unwrap()).map(|read| read.len());
+        let longest = "+123456789012345";
+        let most = limits::LOOKUP_NUMBERS_MAX;
+        assert_eq!(read(&[]), Ok(0));
+        assert_eq!(read(&vec![longest; most]), Ok(most));
+        assert!(body(&vec![longest; most]).unwrap().len() + 4 * most < LOOKUP_BYTES_MAX);
+        assert_eq!(read(&vec![longest; most + 1]), Err(ErrorCode::TooMany));
+        assert_eq!(read(&["+33612345678", "0612345678"]), Err(ErrorCode::InvalidNumber));
+        for body in [&b"{}"[..], b"[]", br#"{"numbers":"+33612345678"}"#, br#"{"numbers":[1]}"#] {
+            assert_eq!(lookup(body), Err(ErrorCode::Malformed));
+        }
     }
 
     #[test]

@@ -125,6 +125,9 @@ fn sentence(code: ErrorCode) -> &'static str {
         ErrorCode::RateLimited => "That was too often: wait.",
         ErrorCode::BudgetExhausted => "The account's work of the day is used up: wait.",
         ErrorCode::QuotaExhausted => "The account has uploaded enough for today: wait.",
+        ErrorCode::LookupLimit => {
+            "The account has looked up as many numbers as it may for now: wait, or ask for fewer."
+        }
         ErrorCode::TooManyUploads => "Finish or end one of the uploads that are under way.",
         ErrorCode::SmsUnavailable => "The code could not be sent: ask for another one later.",
         ErrorCode::UnknownPushService => {

@@ -34,9 +34,19 @@ Examples:
 
 /// What is said of the address book, wherever something of it may leave.
 const ADDRESS_BOOK: &str = "\
-Your address book stays on this machine. Only while something is shown to `contacts`, the server \
-keeps the numbers of your contacts, without names, since it decides who sees it. When nothing is any \
-more, it forgets them.";
+Your address book stays on this machine. Only `contacts find` sends numbers of it, to look them up, \
+and the server keeps none of those. Only while something is shown to `contacts`, the server keeps the \
+numbers of your contacts, without names, since it decides who sees it. When nothing is any more, it \
+forgets them.";
+
+const FIND: &str = "\
+Those are found who let you find them, if you let them find you: `estafette privacy set number \
+everyone`. At first nobody is found by anybody. The server is sent the numbers, and keeps none of them, \
+found or not. It answers 5,000 numbers, and then 200 a day.
+
+Examples:
+  estafette contacts find +33612345678 \"+49 151 12345678\"
+  estafette contacts find --file contacts.vcf";
 
 const PRIVACY: &str = "\
 Without a command, prints who sees what, who is an exception, and who is blocked. Who hides \
@@ -303,6 +313,16 @@ pub(crate) enum Contacts {
         /// The number, or the name
         who: String,
     },
+    /// See who of an address book is here
+    #[command(after_help = FIND)]
+    Find {
+        /// The numbers
+        #[arg(required_unless_present = "file", conflicts_with = "file")]
+        number: Vec<String>,
+        /// Look up the numbers in a file, one a line, or a vCard file; - for standard input
+        #[arg(long, short, value_name = "PATH")]
+        file: Option<PathBuf>,
+    },
     /// Show the code and the link by which others add your number
     Share,
 }
@@ -390,6 +410,8 @@ pub(crate) enum What {
     ReadMarks,
     /// Your name, picture and what you say of yourself
     Profile,
+    /// That you are here, when they look your number up
+    Number,
 }
 
 impl From<What> for Attribute {
@@ -399,6 +421,7 @@ impl From<What> for Attribute {
             What::Online => Self::Online,
             What::ReadMarks => Self::ReadMarks,
             What::Profile => Self::Profile,
+            What::Number => Self::Number,
         }
     }
 }

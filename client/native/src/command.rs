@@ -3,6 +3,7 @@
 mod account;
 mod contacts;
 mod fetch;
+mod find;
 mod link;
 mod listen;
 mod mailbox;

@@ -26,6 +26,7 @@
 //! [`Handle::fetch_file`] move files, and go on where they were stopped. The decisions are
 //! [`estafette_core`]'s. [`Profile::register`] and [`Profile::link`] make a device and [`Server`] speaks HTTP.
 
+mod book;
 mod client;
 mod driver;
 mod error;
@@ -40,6 +41,7 @@ mod socket;
 mod transfer;
 mod url;
 
+pub use book::{Book, read_book};
 pub use client::{Client, Handle, connect, connect_with};
 pub use error::{Error, ProfileError};
 pub use estafette_core::media::safe_file_name;

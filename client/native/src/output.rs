@@ -106,8 +106,16 @@ pub(crate) enum Line<'a> {
         #[serde(skip_serializing_if = "is_false")]
         blocked: bool,
     },
+    /// Somebody who was looked up and found.
+    Found { number: PhoneNumber, name: Option<&'a str> },
     /// Who may see what: `everyone`, `contacts` or `nobody`.
-    Privacy { last_seen: Audience, online: Audience, read_marks: Audience, profile: Audience },
+    Privacy {
+        last_seen: Audience,
+        online: Audience,
+        read_marks: Audience,
+        profile: Audience,
+        number: Audience,
+    },
     /// What somebody says of themselves, of version 0 where they show nothing; or what is said here.
     Profile {
         number: PhoneNumber,
@@ -125,7 +133,8 @@ pub(crate) enum Line<'a> {
         name: Option<&'a str>,
         contact: bool,
         blocked: bool,
-        /// For what the audience means the opposite: `last_seen`, `online`, `read_marks`, `profile`.
+        /// For what the audience means the opposite: `last_seen`, `online`, `read_marks`, `profile`,
+        /// `number`.
         except: &'a [Attribute],
     },
     /// A device of the account.

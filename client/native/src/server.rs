@@ -12,9 +12,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use data_encoding::BASE64;
 use estafette_core::PinKey;
 use estafette_protocol::http::{
-    CodeRequest, CodeSent, DeviceName, Devices, Export, Health, Link, LinkRequest, Linked, Motd,
-    MoveRequest, NewPin, People, Person, Pin, Privacy, RegisterRequest, Registered, ReportRequest,
-    Usage,
+    CodeRequest, CodeSent, DeviceName, Devices, Export, Health, Link, LinkRequest, Linked, Lookup,
+    LookupRequest, Motd, MoveRequest, NewPin, People, Person, Pin, Privacy, RegisterRequest,
+    Registered, ReportRequest, Usage,
 };
 use estafette_protocol::{DeviceId, Millis, PhoneNumber};
 use serde::de::DeserializeOwned;
@@ -326,6 +326,26 @@ impl Server {
     /// When the server refuses or doesn't answer.
     pub async fn remove_pin(&self, token: &str) -> Result<(), Error> {
         self.bytes(Method::DELETE, "/v1/pin".into(), Some(token), None::<()>).await.map(drop)
+    }
+
+    /// Which of these numbers, at most [`LOOKUP_NUMBERS_MAX`](crate::limits::LOOKUP_NUMBERS_MAX), have
+    /// an account that lets itself be found by this one, as they were asked for. The server keeps how
+    /// many were asked for, and not which; [`Usage::lookups_left`] says how many more there are.
+    ///
+    /// # Errors
+    /// When they are too many, for one time or for now
+    /// ([`ErrorCode::LookupLimit`](crate::ErrorCode::LookupLimit)), the server refuses otherwise or
+    /// doesn't answer.
+    pub async fn lookup(
+        &self,
+        token: &str,
+        numbers: &[PhoneNumber],
+    ) -> Result<Vec<PhoneNumber>, Error> {
+        let numbers = numbers.iter().map(ToString::to_string).collect();
+        let body = LookupRequest { numbers };
+        let path = "/v1/lookup".into();
+        let found: Lookup = self.call(Method::POST, path, Some(token), Some(body)).await?;
+        Ok(found.registered)
     }
 
     /// All that the server holds on the account, but for bodies.

@@ -82,6 +82,7 @@ async fn help_is_as_it_was_agreed() {
         "listen",
         "history",
         "contacts",
+        "contacts find",
         "privacy",
         "privacy set",
         "profile",

@@ -152,7 +152,8 @@ async fn audiences_and_exceptions_are_a_small_table() {
     let (table, _) = said(&machine, &["privacy"]).await;
     assert_eq!(
         table,
-        "last seen   everyone\nonline      everyone\nread marks  everyone\nprofile     everyone\nblocked     nobody\n"
+        "last seen   everyone\nonline      everyone\nread marks  everyone\nprofile     everyone\n\
+         number      nobody\nblocked     nobody\n"
     );
     said(&machine, &["privacy", "set", "online", "nobody", "--except", "Bob", "+33611111111"])
         .await;
@@ -164,6 +165,7 @@ async fn audiences_and_exceptions_are_a_small_table() {
          online      nobody; shown to +33611111111, Bob\n\
          read marks  everyone\n\
          profile     everyone\n\
+         number      nobody\n\
          blocked     +33699999999\n"
     );
     let output = machine.run(&["--json", "privacy", "set", "online", "--no-except", "Bob"]).await;
@@ -172,7 +174,7 @@ async fn audiences_and_exceptions_are_a_small_table() {
         [
             json!({
                 "type": "privacy", "last_seen": "everyone", "online": "nobody",
-                "read_marks": "everyone", "profile": "everyone",
+                "read_marks": "everyone", "profile": "everyone", "number": "nobody",
             }),
             json!({
                 "type": "person", "number": "+33611111111", "name": null, "contact": false,
@@ -217,7 +219,8 @@ async fn contacts_are_told_only_while_something_is_shown_to_them() {
     let bob = format!(r#"/v1/people/%2B{BOB} {{"contact":true,"blocked":true}}"#);
     let privacy = |last_seen| {
         format!(
-            r#"/v1/privacy {{"last_seen":"{last_seen}","online":"everyone","read_marks":"everyone"}}"#
+            "/v1/privacy {{\"last_seen\":\"{last_seen}\",\"online\":\"everyone\",\
+             \"read_marks\":\"everyone\",\"number\":\"nobody\"}}"
         )
     };
     assert_eq!(told(&mailbox), [bob, privacy("contacts")]);

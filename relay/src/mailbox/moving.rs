@@ -95,10 +95,14 @@ impl<S: Sql> Mailbox<S> {
     }
 
     /// The account is at its new number: nothing is left here.
-    pub(crate) fn leave(&mut self, device: DeviceId) -> Result<AccountAnswer, StorageError> {
+    pub(crate) fn leave(
+        &mut self,
+        now: Millis,
+        device: DeviceId,
+    ) -> Result<AccountAnswer, StorageError> {
         match self.stays(device) {
             Some(code) => Ok(Refusal::from(code).into()),
-            None => self.delete(device),
+            None => self.delete(now, device),
         }
     }
 }

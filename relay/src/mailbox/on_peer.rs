@@ -60,6 +60,7 @@ impl<S: Sql> Mailbox<S> {
         let stored = verdicts.iter().filter(|&&verdict| verdict == Verdict::Stored).count();
         let repeated = stored > admitted.len();
         let verdict = self.admit_all(now, &mut admitted, self.slots())?;
+        self.write_for_dropped(admitted.is_empty())?;
         if repeated {
             self.wake_forgotten(now)?;
         }
@@ -79,11 +80,15 @@ impl<S: Sql> Mailbox<S> {
         index: usize,
         admitted: &mut Admitted,
     ) -> Result<Verdict, StorageError> {
-        if let Some(verdict) = self.turned_away(from, &item)? {
-            return Ok(verdict);
-        }
+        let is_dropped = self.turns_away(from, &item)?;
         Ok(match item {
-            PeerItem::Message(message) => self.on_peer_message(now, from, message, index, admitted),
+            PeerItem::Message(message) => {
+                self.on_peer_message(now, from, message, index, admitted, is_dropped)
+            }
+            PeerItem::ChatState { .. } | PeerItem::KeysChanged { .. } if is_dropped => {
+                Verdict::Delivered
+            }
+            PeerItem::Receipt { .. } if is_dropped => self.drop_item(&item, admitted.len()),
             PeerItem::Watch { last_seen, online } => self.on_watch(from, last_seen, online)?,
             PeerItem::Presence { available, last_seen, at } => {
                 self.on_peer_presence(from, available, last_seen, at)
@@ -142,11 +147,14 @@ impl<S: Sql> Mailbox<S> {
         message: PeerMessage,
         index: usize,
         admitted: &mut Admitted,
+        is_dropped: bool,
     ) -> Verdict {
         let (id, device) = (message.id, message.device);
         let key = (from, device, id.stream);
         match self.streams.place(key, id.number, message.follows(), message.chained) {
             Place::OutOfOrder => return refused(ErrorCode::OutOfOrder),
+            // As of one that waits.
+            Place::Duplicate if is_dropped => return Verdict::Stored,
             Place::Duplicate => {
                 let waiting = self.still_waits(from, device, id, admitted);
                 return waiting.unwrap_or(Verdict::Delivered);
@@ -162,6 +170,9 @@ impl<S: Sql> Mailbox<S> {
             return refused(ErrorCode::MailboxFull);
         }
         self.streams.take(key, id.number);
+        if is_dropped {
+            return self.drop_item(&PeerItem::Message(message), admitted.len());
+        }
         let PeerMessage { body, after, .. } = message;
         let frame =
             ServerFrame::Deliver(Deliver { id, from, device, at: now, body, after, to: None });

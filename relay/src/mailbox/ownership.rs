@@ -1,14 +1,15 @@
 //! The account is its owner's: all that is held on it can be had, and deleted.
 //!
 //! Invariant: after a deletion the object is as if nobody had ever registered: no row, no alarm, no
-//! socket, and nothing under way. Of a suspended account the row that says so stays, or deleting it would
-//! be a way out.
+//! socket, and nothing under way. But for two things that would be a way round a limit: where codes were sent
+//! to the number on that day their count stays for a day, and the alarm that ends it; and that the number is
+//! suspended stays until an admin restores it.
 
 use base64ct::{Base64, Encoding as _};
 use estafette_protocol::http::{Export, ExportedDevice, Waiting};
 use estafette_protocol::{DeviceId, ErrorCode, Millis};
 
-use super::{Copies, Mailbox, Presence, Privacy};
+use super::{Copies, Lookups, Mailbox, Presence, Privacy};
 use crate::account::AccountAnswer;
 use crate::effect::Refusal;
 use crate::queue::Queue;
@@ -36,7 +37,6 @@ impl<S: Sql> Mailbox<S> {
             devices.push(ExportedDevice { device, identity_key, push });
         }
         let (profile, picture_bytes) = self.kept_profile()?;
-        let daily_budget = self.limits(now).daily_budget;
         let waiting = self.queue.entries().map(|entry| Waiting {
             id: entry.id,
             from: entry.from,
@@ -54,14 +54,18 @@ impl<S: Sql> Mailbox<S> {
             waiting: waiting.collect(),
             watchers: self.watcher_numbers()?,
             uploads: self.uploads()?.iter().map(ToString::to_string).collect(),
-            usage: self.ledger.usage(now, daily_budget),
+            usage: self.usage(now),
             profile,
             picture_bytes,
         })))
     }
 
     /// Deletes the account, if its primary device asks. Peers find nobody registered.
-    pub(crate) fn delete(&mut self, device: DeviceId) -> Result<AccountAnswer, StorageError> {
+    pub(crate) fn delete(
+        &mut self,
+        now: Millis,
+        device: DeviceId,
+    ) -> Result<AccountAnswer, StorageError> {
         if !self.is_primary(device) {
             return Ok(Refusal::from(ErrorCode::NotPrimary).into());
         }
@@ -73,12 +77,9 @@ impl<S: Sql> Mailbox<S> {
         self.lanes = Default::default();
         (self.queue, self.streams) = (Queue::default(), Streams::default());
         (self.copies, self.presence) = (Copies::default(), Presence::default());
-        self.privacy = Privacy::default();
+        (self.privacy, self.lookups) = (Privacy::default(), Lookups::default());
         self.registered_at = 0;
-        match self.suspended_at {
-            Some(_) => self.forget_all_but_suspension()?,
-            None => self.forget(),
-        }
+        self.forget_account(now)?;
         Ok(AccountAnswer::Granted)
     }
 }

@@ -4,8 +4,8 @@
 //! - an attribute is shown to somebody if its audience has them, or the reverse if they are an exception
 //!   to it; to the blocked, nothing is;
 //! - who does not show an attribute to somebody does not see theirs, but for the profile (`profile.rs`);
-//! - the blocked are answered as if nothing were wrong: what they send is taken and dropped, and they see
-//!   what they would see of somebody who hides everything.
+//! - the blocked are answered as if nothing were wrong, and as fast: what they send is taken and dropped, and
+//!   they see what they would see of somebody who hides everything.
 
 use estafette_protocol::http::{Attribute, Audience, Known, Person, Privacy as Audiences};
 use estafette_protocol::{ErrorCode, Millis, PhoneNumber, limits};
@@ -15,11 +15,13 @@ use litemap::LiteMap;
 use super::Mailbox;
 use crate::account::AccountAnswer;
 use crate::effect::Refusal;
-use crate::peer::{PeerItem, Verdict};
+use crate::peer::{PeerItem, PeerRequest, Verdict};
 use crate::sql::{Columns, Sql, StorageError};
 
 /// People whose flags are remembered.
 const REMEMBERED_MAX: usize = 1024;
+/// What is written for what is dropped, at most: as much as a page has.
+const NOISE_BYTES_MAX: usize = 768 * 1024;
 
 // The flags of a person, and above them a bit for each attribute to which they are an exception.
 const CONTACT: u64 = 1;
@@ -34,15 +36,23 @@ fn place(attribute: Attribute) -> u32 {
         Attribute::Online => 1,
         Attribute::ReadMarks => 2,
         Attribute::Profile => 3,
+        Attribute::Number => 4,
     }
 }
 
-fn stored(audience: Audience) -> u64 {
-    match audience {
-        Audience::Everyone => 0,
-        Audience::Contacts => 1,
-        Audience::Nobody => 2,
+/// What an attribute's two bits mean, by their value. 0 is what holds for an account that never said
+/// otherwise; what a later version may mean by 3 shows nothing.
+fn meanings(attribute: Attribute) -> [Audience; 4] {
+    use Audience::{Contacts, Everyone, Nobody};
+    match attribute {
+        Attribute::Number => [Nobody, Contacts, Everyone, Nobody],
+        _ => [Everyone, Contacts, Nobody, Nobody],
     }
+}
+
+fn stored(attribute: Attribute, audience: Audience) -> u64 {
+    let value = meanings(attribute).iter().position(|&meaning| meaning == audience);
+    (value.unwrap_or(3) as u64) << (2 * place(attribute))
 }
 
 fn flags(person: &Person) -> u64 {
@@ -68,11 +78,13 @@ pub(crate) struct Privacy {
     /// Whether anything is said of anybody: then it is looked up.
     people: bool,
     remembered: LiteMap<PhoneNumber, u64>,
+    /// How much of what a call brings was dropped, in bytes.
+    dropped: usize,
 }
 
 impl Privacy {
     pub(crate) fn new(audiences: u64, people: bool) -> Self {
-        Self { audiences, people, remembered: LiteMap::new() }
+        Self { audiences, people, ..Self::default() }
     }
 
     /// As the column `account.privacy` has it.
@@ -81,12 +93,8 @@ impl Privacy {
     }
 
     fn audience(&self, attribute: Attribute) -> Audience {
-        match self.audiences >> (2 * place(attribute)) & 3 {
-            0 => Audience::Everyone,
-            1 => Audience::Contacts,
-            // What a later version may mean by it shows nothing.
-            _ => Audience::Nobody,
-        }
+        let value = self.audiences >> (2 * place(attribute)) & 3;
+        meanings(attribute).get(value as usize).copied().unwrap_or(Audience::Nobody)
     }
 
     /// Whether an attribute is shown to somebody of whom this is said.
@@ -134,22 +142,41 @@ impl<S: Sql> Mailbox<S> {
         Ok(self.flags(number)? & BLOCKED != 0)
     }
 
-    /// What is answered to an item that is not taken in, though its sender must not notice.
-    pub(crate) fn turned_away(
+    /// Whether an item is to be dropped, though its sender must not notice.
+    pub(crate) fn turns_away(
         &mut self,
         from: PhoneNumber,
         item: &PeerItem,
-    ) -> Result<Option<Verdict>, StorageError> {
+    ) -> Result<bool, StorageError> {
         let flags = self.flags(from)?;
-        let blocked = flags & BLOCKED != 0;
         let shows = |attribute| self.privacy.shows(attribute, flags);
         Ok(match item {
-            PeerItem::Message(_) if blocked => Some(Verdict::Stored),
-            PeerItem::KeysChanged { .. } if blocked => Some(Verdict::Delivered),
-            PeerItem::Receipt { .. } if !shows(Attribute::ReadMarks) => Some(Verdict::Delivered),
-            PeerItem::ChatState { .. } if !shows(Attribute::Online) => Some(Verdict::Delivered),
-            _ => None,
+            PeerItem::Message(_) | PeerItem::KeysChanged { .. } => flags & BLOCKED != 0,
+            PeerItem::Receipt { .. } => !shows(Attribute::ReadMarks),
+            PeerItem::ChatState { .. } => !shows(Attribute::Online),
+            _ => false,
         })
+    }
+
+    /// Drops a message or a receipt. It is answered as one that is stored.
+    pub(crate) fn drop_item(&mut self, item: &PeerItem, admitted: usize) -> Verdict {
+        if self.is_full(admitted) {
+            return Verdict::Refused { code: ErrorCode::MailboxFull, retry_after: None };
+        }
+        self.privacy.dropped += PeerRequest::weight(item);
+        Verdict::Stored
+    }
+
+    /// What was dropped has to take as long as what is stored: as many bytes are written, which say
+    /// nothing, in the place of those before, unless the step writes a page in any case.
+    pub(crate) fn write_for_dropped(&mut self, is_due: bool) -> Result<(), StorageError> {
+        let bytes = std::mem::take(&mut self.privacy.dropped).min(NOISE_BYTES_MAX);
+        if bytes == 0 || !is_due {
+            return Ok(());
+        }
+        let statement = "INSERT INTO noise (id, bytes) VALUES (1, randomblob(?))
+             ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes";
+        self.on_queue(|_, sql| sql.run(statement, &[(bytes as u64).into()]).map(drop))
     }
 
     pub(crate) fn audiences(&self) -> Audiences {
@@ -158,6 +185,7 @@ impl<S: Sql> Mailbox<S> {
             online: self.privacy.audience(Attribute::Online),
             read_marks: self.privacy.audience(Attribute::ReadMarks),
             profile: self.privacy.audience(Attribute::Profile),
+            number: self.privacy.audience(Attribute::Number),
         }
     }
 
@@ -166,15 +194,12 @@ impl<S: Sql> Mailbox<S> {
         now: Millis,
         audiences: Audiences,
     ) -> Result<AccountAnswer, StorageError> {
-        let Audiences { last_seen, online, read_marks, profile } = audiences;
-        let all = [
-            (Attribute::LastSeen, last_seen),
-            (Attribute::Online, online),
-            (Attribute::ReadMarks, read_marks),
-            (Attribute::Profile, profile),
-        ];
-        let stored = all.map(|(attribute, audience)| stored(audience) << (2 * place(attribute)));
-        let audiences = stored.into_iter().fold(0, |all, one| all | one);
+        let Audiences { last_seen, online, read_marks, profile, number } = audiences;
+        let audiences = stored(Attribute::LastSeen, last_seen)
+            | stored(Attribute::Online, online)
+            | stored(Attribute::ReadMarks, read_marks)
+            | stored(Attribute::Profile, profile)
+            | stored(Attribute::Number, number);
         if audiences != self.privacy.audiences {
             self.privacy.audiences = audiences;
             self.sql.run("UPDATE account SET privacy = ?", &[audiences.into()])?;

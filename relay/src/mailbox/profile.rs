@@ -74,18 +74,20 @@ impl<S: Sql> Mailbox<S> {
         Ok(AccountAnswer::Granted)
     }
 
-    /// A device of this account asks for somebody's profile, or picture: may it, and is it charged? The
-    /// call to the other mailbox is on this account.
-    pub(crate) fn on_visit(&mut self, now: Millis) -> AccountAnswer {
-        match self.ledger.check(now, self.config.daily_budget) {
-            Ok(()) => {
-                self.ledger.call();
-                AccountAnswer::Granted
-            }
-            Err(wait) => {
-                Refusal { code: ErrorCode::BudgetExhausted, retry_after: Some(wait) }.into()
-            }
+    /// A device of this account asks for somebody's profile, or picture: may it? It counts as a look-up of
+    /// one number, and the call to the other mailbox is on this account.
+    pub(crate) fn on_visit(&mut self, now: Millis) -> Result<AccountAnswer, StorageError> {
+        let budget = self.limits(now).daily_budget;
+        if let Err(wait) = self.ledger.check(now, budget) {
+            let (code, retry_after) = (ErrorCode::BudgetExhausted, Some(wait));
+            return Ok(Refusal { code, retry_after }.into());
         }
+        // A profile that is shown tells that its number has an account.
+        if let Err(refusal) = self.spend_lookups(now, 1)? {
+            return Ok(refusal.into());
+        }
+        self.ledger.call();
+        Ok(AccountAnswer::Granted)
     }
 
     /// What of the profile somebody is shown.

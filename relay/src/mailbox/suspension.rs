@@ -14,7 +14,6 @@ use super::Mailbox;
 use crate::account::{AccountAnswer, AccountRequest};
 use crate::config::Config;
 use crate::effect::Refusal;
-use crate::schema;
 use crate::sql::{Columns, Sql, StorageError};
 
 /// How long a suspended device waits before it asks again whether it may connect.
@@ -36,12 +35,11 @@ impl<S: Sql> Mailbox<S> {
     pub(crate) fn is_barred(&self, request: &AccountRequest) -> bool {
         let allowed = matches!(
             request,
-            AccountRequest::Export { .. }
-                | AccountRequest::Uploads { .. }
-                | AccountRequest::Delete { .. }
+            AccountRequest::Export(..)
+                | AccountRequest::Delete(..)
                 // Its files go before it.
-                | AccountRequest::Uploads { .. }
-                | AccountRequest::Devices { .. }
+                | AccountRequest::Uploads(..)
+                | AccountRequest::Devices(..)
         );
         self.suspended_at.is_some() && !allowed
     }
@@ -82,16 +80,6 @@ impl<S: Sql> Mailbox<S> {
             return Ok(Refusal::from(ErrorCode::NotFound).into());
         }
         Ok(AccountAnswer::Granted)
-    }
-
-    /// Deletes every row but that of the suspension. Whatever tables there are: those of later versions too.
-    pub(crate) fn forget_all_but_suspension(&mut self) -> Result<(), StorageError> {
-        for table in schema::tables(&self.sql)? {
-            if table != "schema" && table != "suspension" {
-                self.sql.run(&format!("DELETE FROM {table}"), &[])?;
-            }
-        }
-        Ok(())
     }
 
     /// How the account stands.

@@ -176,7 +176,7 @@ impl World {
     }
 
     pub fn usage(&mut self, account: u64) -> http::Usage {
-        let request = AccountRequest::Usage { device: DeviceId(1) };
+        let request = AccountRequest::Usage(DeviceId(1));
         match self.account(account, request) {
             AccountAnswer::Usage(usage) => usage,
             other => panic!("{other:?}"),

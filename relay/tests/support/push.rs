@@ -38,7 +38,7 @@ impl World {
     }
 
     pub fn subscription(&mut self, account: u64, device: u64) -> Option<PushSubscription> {
-        let request = AccountRequest::Subscription { device: DeviceId(device) };
+        let request = AccountRequest::Subscription(DeviceId(device));
         match self.account(account, request) {
             AccountAnswer::Subscription(subscription) => subscription,
             other => panic!("{other:?}"),

@@ -364,8 +364,8 @@ async function linking({ account, device, token }) {
 }
 
 async function people({ token }, other) {
-  const everyone = { last_seen: "everyone", online: "everyone", read_marks: "everyone" };
-  const privacy = { last_seen: "nobody", online: "contacts", read_marks: "everyone" };
+  const everyone = { last_seen: "everyone", online: "everyone", read_marks: "everyone", number: "nobody" };
+  const privacy = { last_seen: "nobody", online: "contacts", read_marks: "everyone", number: "contacts" };
   const put = (path, body) => call("PUT", path, { token, body, status: 204 });
   const wrong = (code, path, body, status) => refused(code, "PUT", path, { token, body, status });
   assert.deepEqual(await call("GET", "/v1/privacy", { token }), everyone);
@@ -521,6 +521,34 @@ async function administration(user) {
   const rest = await call("GET", `/v1/admin/audit?after=${entries[4].id}`, admin);
   assert.deepEqual(rest.entries, entries.slice(5));
   console.log("administration is as openapi.json says");
+async function lookup(alice, bob) {
+  const nobody = "+34612345678";
+  const find = (who, numbers) => call("POST", "/v1/lookup", { token: who.token, body: { numbers } });
+  const found = async (who, ...numbers) => (await find(who, numbers)).registered;
+  const left = async () => (await call("GET", "/v1/usage", { token: alice.token })).lookups_left;
+  const show = ({ token }, number) => call("PUT", "/v1/privacy", { token, body: { number }, status: 204 });
+  const before = await left();
+  assert.deepEqual(await found(alice, bob.account, nobody), [], "at first nobody is found");
+  await show(alice, "everyone");
+  assert.deepEqual(await found(alice, bob.account), []);
+  await show(bob, "everyone");
+  assert.deepEqual(await found(alice, nobody, bob.account, bob.account), [bob.account]);
+  assert.deepEqual(await found(alice), []);
+  assert.equal(await left(), before - 5);
+  await show(alice, "nobody");
+  assert.deepEqual(await found(alice, bob.account), [], "who hides does not find");
+
+  const wrong = (code, body, status) => refused(code, "POST", "/v1/lookup", { token: alice.token, body, status });
+  await wrong("invalid_number", { numbers: [bob.account, "0612345678"] }, 400);
+  await wrong("malformed", { numbers: bob.account }, 400);
+  await wrong("malformed", {}, 400);
+  await wrong("too_many", { numbers: Array(251).fill(bob.account) }, 413);
+  await wrong("too_large", " ".repeat(8193), 413);
+  await refused("token_missing", "POST", "/v1/lookup", { body: { numbers: [] }, status: 401 });
+  await refused("method_not_allowed", "GET", "/v1/lookup", { token: alice.token, status: 405 });
+  assert.equal(await left(), before - 6, "what is refused spends nothing");
+  await show(bob, "nobody");
+  console.log("look-ups are as openapi.json says");
 }
 
 async function pushes({ token }) {
@@ -618,6 +646,7 @@ await profiles(bob, alice);
 await pins(bob);
 await reports(alice, bob);
 await administration(alice);
+await lookup(alice, bob);
 await pushes(alice);
 await files(alice, bob);
 await conversation("ws, JSON", "browser's, cborg", alice, bob);

@@ -123,7 +123,7 @@ impl Front {
     pub(super) async fn delete_motd(&self) -> Result<Response, Failure> {
         self.authorise_admin().await?;
         self.audit(AuditAction::DeleteMotd, None, None).await?;
-        self.store.unwrite(MOTD).await?;
+        self.store.erase(MOTD).await?;
         KNOWN.set(None);
         Ok(answer(204, &[]).empty())
     }

@@ -36,7 +36,7 @@ impl Front {
         let Some((account, device)) = self.approval(&code).await? else {
             return Ok(answer(202, &[]).empty());
         };
-        match self.ask(account, &AccountRequest::Renew { device }).await {
+        match self.ask(account, &AccountRequest::Renew(device)).await {
             Ok(granted) => self.grant(200, granted, Identity { account, device }),
             // It is noted first, and the mailbox may have refused it.
             Err(Failure { code: ErrorCode::DeviceRemoved, .. }) => Ok(answer(202, &[]).empty()),

@@ -21,14 +21,14 @@ impl Front {
         if to.account == account {
             return Err(ErrorCode::Malformed.into());
         }
-        let answer = self.ask(account, &AccountRequest::Moving { device }).await?;
+        let answer = self.ask(account, &AccountRequest::Moving(device)).await?;
         let AccountReply::Data(moving) = answer else {
             return Err(ErrorCode::Internal.into());
         };
         let arrive = AccountRequest::Arrive { device: to.device, moving };
         self.ask(to.account, &arrive).await?;
         self.bring_picture(account, to.account).await?;
-        let done = self.granted(account, &AccountRequest::Leave { device }).await?;
+        let done = self.granted(account, &AccountRequest::Leave(device)).await?;
         self.erase_picture(account).await?;
         Ok(done)
     }

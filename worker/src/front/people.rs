@@ -13,7 +13,7 @@ use crate::token::Identity;
 impl Front {
     pub(super) async fn export(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        self.told(account, &AccountRequest::Export { device }).await
+        self.told(account, &AccountRequest::Export(device)).await
     }
 
     pub(super) async fn delete_account(&self) -> Result<Response, Failure> {
@@ -22,12 +22,12 @@ impl Front {
         // Files first: if this ends half way, their owner is still there to ask again.
         self.delete_files(identity).await?;
         self.erase_picture(account).await?;
-        self.granted(account, &AccountRequest::Delete { device }).await
+        self.granted(account, &AccountRequest::Delete(device)).await
     }
 
     pub(super) async fn privacy(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        self.told(account, &AccountRequest::Privacy { device }).await
+        self.told(account, &AccountRequest::Privacy(device)).await
     }
 
     pub(super) async fn set_privacy(&self) -> Result<Response, Failure> {
@@ -38,7 +38,7 @@ impl Front {
 
     pub(super) async fn people(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        self.told(account, &AccountRequest::People { device }).await
+        self.told(account, &AccountRequest::People(device)).await
     }
 
     pub(super) async fn set_person(&self, number: PhoneNumber) -> Result<Response, Failure> {

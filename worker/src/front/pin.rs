@@ -11,7 +11,7 @@ use crate::token::Identity;
 impl Front {
     pub(super) async fn pin(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        self.told(account, &AccountRequest::Pin { device }).await
+        self.told(account, &AccountRequest::Pin(device)).await
     }
 
     pub(super) async fn set_pin(&self) -> Result<Response, Failure> {

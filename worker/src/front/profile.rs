@@ -13,7 +13,7 @@ use crate::token::Identity;
 impl Front {
     pub(super) async fn profile(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        self.told(account, &AccountRequest::Profile { device }).await
+        self.told(account, &AccountRequest::Profile(device)).await
     }
 
     pub(super) async fn set_profile(&self) -> Result<Response, Failure> {
@@ -25,8 +25,8 @@ impl Front {
     /// Somebody's profile, as far as it is shown to whoever asks.
     pub(super) async fn shown_profile(&self, number: PhoneNumber) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        self.ask(account, &AccountRequest::Visit { device }).await?;
-        let shown = self.ask(number, &AccountRequest::ShownProfile { viewer: account }).await?;
+        self.ask(account, &AccountRequest::Visit(device)).await?;
+        let shown = self.ask(number, &AccountRequest::ShownProfile(account)).await?;
         let AccountReply::Data(profile) = shown else { return Err(ErrorCode::Internal.into()) };
         let tag = tag(&profile.0).ok_or(ErrorCode::Internal)?;
         // It may be hidden, or be another, the next time: a copy is used after asking.

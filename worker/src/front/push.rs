@@ -15,7 +15,7 @@ impl Front {
     pub(super) async fn subscription(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
         let public_key = self.push()?.vapid.public_key.clone();
-        match self.ask(account, &AccountRequest::Subscription { device }).await? {
+        match self.ask(account, &AccountRequest::Subscription(device)).await? {
             AccountReply::Data(data) => {
                 let text = str::from_utf8(&data.0).or(Err(ErrorCode::Internal))?;
                 let subscription = serde_json::from_str(text).or(Err(ErrorCode::Internal))?;
@@ -35,7 +35,7 @@ impl Front {
     /// Also where pushes are off: a device can always be forgotten.
     pub(super) async fn unsubscribe(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        self.granted(account, &AccountRequest::Unsubscribe { device }).await
+        self.granted(account, &AccountRequest::Unsubscribe(device)).await
     }
 
     fn push(&self) -> Result<&PushSetup, Failure> {

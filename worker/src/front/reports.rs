@@ -30,10 +30,10 @@ struct Report<'a> {
 impl Front {
     pub(super) async fn report(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        let body = self.body_of(limits::REPORT_BYTES_MAX).await?;
+        let body = self.body_up_to(limits::REPORT_BYTES_MAX).await?;
         let (reported, request) = input::report(&body)?;
         let desk = self.setup.reports.as_ref().ok_or(ErrorCode::ReportsUnavailable)?;
-        self.granted(account, &AccountRequest::Report { device }).await?;
+        self.granted(account, &AccountRequest::Report(device)).await?;
         let ReportRequest { reason, comment, messages, .. } = &request;
         let (at, reporter) = (self.now, account);
         let report = Report { at, reporter, reported, reason: *reason, comment, messages };

@@ -87,8 +87,8 @@ impl Front {
     pub(crate) async fn picture(&self, number: PhoneNumber) -> Result<Response, Failure> {
         let identity = self.authorise_media().await?;
         let Identity { account, device } = identity;
-        self.ask(account, &AccountRequest::Visit { device }).await?;
-        self.ask(number, &AccountRequest::ShownPicture { viewer: account }).await?;
+        self.ask(account, &AccountRequest::Visit(device)).await?;
+        self.ask(number, &AccountRequest::ShownPicture(account)).await?;
         self.count_read(identity).await?;
         let file = self.store.fetch(&self.picture_key(number), 0, None).await;
         let file = file.map_err(store_failed)?.ok_or(ErrorCode::NotFound)?;

@@ -54,7 +54,7 @@ impl Front {
     /// Deletes all files of the account, finished or not, if its primary device asks.
     pub(crate) async fn delete_files(&self, identity: Identity) -> Result<(), Failure> {
         let Identity { account, device } = identity;
-        let uploads = match self.ask(account, &AccountRequest::Uploads { device }).await? {
+        let uploads = match self.ask(account, &AccountRequest::Uploads(device)).await? {
             AccountReply::Data(Body(uploads)) => str::from_utf8(&uploads)
                 .ok()
                 .and_then(|uploads| serde_json::from_str::<Vec<MediaId>>(uploads).ok()),

@@ -282,7 +282,7 @@ impl Front {
     /// The upload no longer counts among the account's unfinished ones. If that cannot be said, it counts
     /// until its time is over.
     pub(super) async fn leave_place(&self, Opened { identity, name }: Opened) {
-        let request = AccountRequest::UploadEnded { media: name.media };
+        let request = AccountRequest::UploadEnded(name.media);
         let _ = self.ask(identity.account, &request).await;
     }
 

@@ -2,15 +2,19 @@
 
 use estafette::{ChatUrl, Contact, Profile};
 
-use super::mailbox;
+use super::{find, mailbox};
 use crate::args::{Args, Contacts};
 use crate::failure::Failure;
 use crate::output::{Line, Output};
 use crate::{place, qr};
 
 pub(crate) async fn run(args: &Args, command: &Contacts, output: &Output) -> Result<(), Failure> {
-    if matches!(command, Contacts::Share) {
-        return share(args, output);
+    match command {
+        Contacts::Share => return share(args, output),
+        Contacts::Find { number, file } => {
+            return find::run(args, number, file.as_deref(), output).await;
+        }
+        _ => {}
     }
     let profile = place::profile(args)?;
     let store = profile.open_store()?;
@@ -44,7 +48,7 @@ pub(crate) async fn run(args: &Args, command: &Contacts, output: &Output) -> Res
             store.set_contact(number, "")?;
             shown(number, "", format!("{name} is no longer a contact; {number} keeps the chat."))?;
         }
-        Contacts::Share => {}
+        Contacts::Find { .. } | Contacts::Share => {}
     }
     mailbox::keep_in_step(profile.account(), &store, output).await
 }

@@ -96,8 +96,8 @@ impl<'a> Mailbox<'a> {
 
 /// Whether it must be known who is a contact.
 pub(super) fn needs_contacts(privacy: &Privacy) -> bool {
-    let Privacy { last_seen, online, read_marks, profile } = *privacy;
-    [last_seen, online, read_marks, profile].contains(&Audience::Contacts)
+    let Privacy { last_seen, online, read_marks, profile, number } = *privacy;
+    [last_seen, online, read_marks, profile, number].contains(&Audience::Contacts)
 }
 
 /// Tells the mailbox what it is to know of the contacts, if anything. That it could not be told is no

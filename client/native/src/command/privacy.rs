@@ -184,8 +184,8 @@ fn show(
     mailbox: &Mailbox<'_>,
     output: &Output,
 ) -> Result<(), Failure> {
-    let Privacy { last_seen, online, read_marks, profile } = privacy;
-    let all = Line::Privacy { last_seen, online, read_marks, profile };
+    let Privacy { last_seen, online, read_marks, profile, number } = privacy;
+    let all = Line::Privacy { last_seen, online, read_marks, profile, number };
     output.line(&all, || table(here, privacy, mailbox))?;
     if output.is_json() {
         for (number, person) in &mailbox.people {
@@ -254,6 +254,7 @@ fn audience_of(privacy: &mut Privacy, attribute: Attribute) -> &mut Audience {
         Attribute::Online => &mut privacy.online,
         Attribute::ReadMarks => &mut privacy.read_marks,
         Attribute::Profile => &mut privacy.profile,
+        Attribute::Number => &mut privacy.number,
     }
 }
 
@@ -263,6 +264,7 @@ fn label(attribute: Attribute) -> &'static str {
         Attribute::Online => "online",
         Attribute::ReadMarks => "read marks",
         Attribute::Profile => "profile",
+        Attribute::Number => "number",
     }
 }
 
