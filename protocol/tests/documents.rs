@@ -155,8 +155,8 @@ fn the_limits_are_those_in_force() {
             limits::SENDS_PER_SECOND
         ),
         format!(
-            "| a new account, for its first {} hours | a quarter of the sends, the daily budget and \
-             the uploaded bytes |",
+            "| a new account, for its first {} hours | a quarter of the sends, the daily budget, \
+             the uploaded bytes and the look-ups |",
             limits::NEW_ACCOUNT / (60 * 60 * 1000)
         ),
         format!(

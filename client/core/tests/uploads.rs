@@ -164,7 +164,7 @@ fn what_is_stored_of_an_upload_keeps_its_meaning() {
     // As version 2 of the schema has it.
     let connection = Store::in_memory().unwrap().into_connection();
     let row = format!(
-        "DROP TABLE upload; DROP TABLE blocked; DROP TABLE untold;
+        "DROP TABLE upload; DROP TABLE blocked; DROP TABLE untold; DROP TABLE profile;
          CREATE TABLE upload (
             id INTEGER PRIMARY KEY, peer INTEGER NOT NULL, source BLOB NOT NULL,
             stamp BLOB NOT NULL, key BLOB NOT NULL, size INTEGER NOT NULL, digest BLOB NOT NULL,

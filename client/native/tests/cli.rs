@@ -10,9 +10,9 @@ use std::process::Stdio;
 use std::{env, fs};
 
 use estafette::ErrorCode;
-use estafette_protocol::http::{CodeSent, Registered};
+use estafette_protocol::http::CodeSent;
 use estafette_protocol::{Body, ClientFrame, Deliver, DeviceId, MessageId, Sent, ServerFrame};
-use fake::{ALICE, BOB, Fake, TOKEN, now, number, problem};
+use fake::{BOB, Fake, now, problem, registered_answer};
 use machine::{Machine, error, lines};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -25,15 +25,7 @@ impl Machine {
                 let sent = CodeSent { resend_after: 30_000, expires_at: 1_900_000_000_000 };
                 (200, serde_json::to_string(&sent).unwrap())
             }
-            "POST /v1/registration" if body.contains(r#""code":"123456""#) => {
-                let registered = Registered {
-                    account: number(ALICE),
-                    device: DeviceId(1),
-                    token: TOKEN.into(),
-                    expires_at: 1_900_000_000_000,
-                };
-                (200, serde_json::to_string(&registered).unwrap())
-            }
+            "POST /v1/registration" if body.contains(r#""code":"123456""#) => registered_answer(),
             "POST /v1/registration" => (403, problem(ErrorCode::WrongCode)),
             "GET /v1/devices" => (
                 200,

@@ -10,11 +10,10 @@ use std::sync::{Arc, Mutex};
 
 use estafette::limits::LOOKUP_NUMBERS_MAX;
 use estafette::{
-    Attribute, Audience, DeviceId, ErrorCode, Known, People, Person, Privacy, Server, Usage,
-    read_book,
+    Attribute, Audience, ErrorCode, Known, People, Person, Privacy, Server, Usage, read_book,
 };
-use estafette_protocol::http::{Lookup, LookupRequest, Registered};
-use fake::{ALICE, BOB, Fake, TOKEN, number, problem};
+use estafette_protocol::http::{Lookup, LookupRequest};
+use fake::{ALICE, BOB, Fake, TOKEN, number, problem, registered_answer};
 use machine::{Machine, error, lines, text};
 use serde_json::json;
 
@@ -30,15 +29,7 @@ struct Register {
 impl Register {
     fn answers(&mut self, line: &str, body: &str) -> (u16, String) {
         match line {
-            "POST /v1/registration" => {
-                let registered = Registered {
-                    account: number(ALICE),
-                    device: DeviceId(1),
-                    token: TOKEN.into(),
-                    expires_at: 1_900_000_000_000,
-                };
-                (200, serde_json::to_string(&registered).unwrap())
-            }
+            "POST /v1/registration" => registered_answer(),
             "GET /v1/privacy" => {
                 let privacy = Privacy { number: self.number, ..Privacy::default() };
                 (200, serde_json::to_string(&privacy).unwrap())

@@ -9,9 +9,8 @@ mod machine;
 use std::sync::{Arc, Mutex};
 
 use estafette::{DeviceId, ErrorCode, MessageId, ReportReason, ReportRequest};
-use estafette_protocol::http::Registered;
 use estafette_protocol::{Body, Deliver, Goaway, ServerFrame};
-use fake::{ALICE, BOB, Fake, TOKEN, now, number, problem};
+use fake::{BOB, Fake, now, number, problem, registered_answer};
 use machine::{Machine, error, lines, text};
 use serde_json::json;
 
@@ -28,15 +27,7 @@ struct Desk {
 impl Desk {
     fn answers(&mut self, line: &str, body: &str) -> (u16, String) {
         match line {
-            "POST /v1/registration" => {
-                let registered = Registered {
-                    account: number(ALICE),
-                    device: DeviceId(1),
-                    token: TOKEN.into(),
-                    expires_at: 1_900_000_000_000,
-                };
-                (200, serde_json::to_string(&registered).unwrap())
-            }
+            "POST /v1/registration" => registered_answer(),
             "POST /v1/reports" => {
                 if let Some(code) = self.refuses {
                     return (code.status(), problem(code));

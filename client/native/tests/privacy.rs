@@ -12,9 +12,8 @@ use std::sync::{Arc, Mutex};
 use estafette::{
     Attribute, Audience, DeviceId, ErrorCode, Known, MessageId, People, Person, Privacy, Server,
 };
-use estafette_protocol::http::Registered;
 use estafette_protocol::{Body, ClientFrame, Deliver, Sent, ServerFrame};
-use fake::{ALICE, BOB, Fake, Seen, TOKEN, now, number, problem};
+use fake::{BOB, Fake, Seen, TOKEN, now, number, problem, registered_answer};
 use machine::{Machine, error, lines, text};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -43,15 +42,7 @@ impl Mailbox {
             self.told.push(format!("{path} {body}"));
         }
         match (method, path) {
-            ("POST", "/v1/registration") => {
-                let registered = Registered {
-                    account: number(ALICE),
-                    device: DeviceId(1),
-                    token: TOKEN.into(),
-                    expires_at: 1_900_000_000_000,
-                };
-                (200, serde_json::to_string(&registered).unwrap())
-            }
+            ("POST", "/v1/registration") => registered_answer(),
             ("GET", "/v1/privacy") => (200, serde_json::to_string(&self.privacy).unwrap()),
             ("PUT", "/v1/privacy") => {
                 self.privacy = serde_json::from_str(body).unwrap();
@@ -220,7 +211,7 @@ async fn contacts_are_told_only_while_something_is_shown_to_them() {
     let privacy = |last_seen| {
         format!(
             "/v1/privacy {{\"last_seen\":\"{last_seen}\",\"online\":\"everyone\",\
-             \"read_marks\":\"everyone\",\"number\":\"nobody\"}}"
+             \"read_marks\":\"everyone\",\"profile\":\"everyone\",\"number\":\"nobody\"}}"
         )
     };
     assert_eq!(told(&mailbox), [bob, privacy("contacts")]);

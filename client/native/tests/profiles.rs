@@ -11,9 +11,8 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use estafette::{Config, DeviceId, ErrorCode, MessageId, Store, UserProfile};
-use estafette_protocol::http::Registered;
 use estafette_protocol::{Body, ClientFrame, Deliver, Sent, ServerFrame};
-use fake::{ALICE, BOB, Fake, Seen, TOKEN, now, number, problem};
+use fake::{BOB, Fake, Seen, now, number, problem, registered_answer};
 use machine::{Machine, error, lines, text};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
@@ -37,15 +36,7 @@ impl People {
             return (code.status(), problem(code));
         }
         match line.split_once(' ').unwrap() {
-            ("POST", "/v1/registration") => {
-                let registered = Registered {
-                    account: number(ALICE),
-                    device: DeviceId(1),
-                    token: TOKEN.into(),
-                    expires_at: 1_900_000_000_000,
-                };
-                (200, serde_json::to_string(&registered).unwrap())
-            }
+            ("POST", "/v1/registration") => registered_answer(),
             ("GET", "/v1/profile") => written(&self.own),
             ("PUT", "/v1/profile") => {
                 self.told.push(body.to_owned());

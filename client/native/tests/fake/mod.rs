@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use estafette::{Account, ErrorCode, Millis, PhoneNumber, Server};
-use estafette_protocol::http::Problem;
+use estafette_protocol::http::{Problem, Registered};
 use estafette_protocol::{
     ClientFrame, Decoded, DeviceId, Drained, Encoding, Hello, ServerFrame, WireMessage,
 };
@@ -237,6 +237,17 @@ async fn http(
             return;
         }
     }
+}
+
+/// The answer that makes a device Alice's.
+pub(crate) fn registered_answer() -> (u16, String) {
+    let registered = Registered {
+        account: number(ALICE),
+        device: DeviceId(1),
+        token: TOKEN.into(),
+        expires_at: 1_900_000_000_000,
+    };
+    (200, serde_json::to_string(&registered).unwrap())
 }
 
 pub(crate) fn problem(error: ErrorCode) -> String {

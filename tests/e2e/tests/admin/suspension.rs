@@ -87,9 +87,10 @@ async fn deleting_and_registering_again_is_no_way_round() {
     let kept = stage.kept().unwrap();
     stage.server().delete_account(&alice.token).await.unwrap();
     assert_eq!(stage.kept().unwrap(), kept, "the row that says so stays");
+    // There is not even another code yet. What who has one is told is in `relay/tests/suspension.rs`.
     let error = stage.register(alice.number).await.unwrap_err();
     let error = error.downcast::<estafette::Error>().unwrap();
-    assert_eq!(error.code(), Some(ErrorCode::Suspended));
+    assert_eq!(error.code(), Some(ErrorCode::RateLimited));
     let standing = admin.inspect(alice.number).await;
     assert_eq!((standing.registered_at, standing.devices), (None, 0));
     assert_eq!(admin.restore(alice.number).await.status, 204);

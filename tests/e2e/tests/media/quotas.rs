@@ -50,7 +50,7 @@ async fn so_many_uploads_may_be_unfinished() {
 
 #[tokio::test]
 async fn a_spent_budget_takes_no_bytes() {
-    let stage = Stage::start(|options| options.var("DAILY_BUDGET_NANODOLLARS", 60_000)).unwrap();
+    let stage = Stage::start(|options| options.var("DAILY_BUDGET_NANODOLLARS", 80_000)).unwrap();
     let alice = stage.register(number(0)).await.unwrap();
     let device = Tus::new(&stage, &alice);
     let upload = device.create(1000, &[]).await.unwrap();

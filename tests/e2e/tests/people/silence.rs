@@ -27,9 +27,9 @@ async fn an_open_chat_costs_nothing_in_ten_minutes() {
 }
 
 async fn costs_nothing_for(silence: Duration) {
-    // With so small a budget what the day has cost is written at every second request, so that an object
-    // that sleeps forgets one at most.
-    let stage = Stage::start(|options| options.var("DAILY_BUDGET_NANODOLLARS", 60_000)).unwrap();
+    // With so small a budget what the day has cost is written at every fourth request at the latest, so that
+    // an object that sleeps forgets three at most.
+    let stage = Stage::start(|options| options.var("DAILY_BUDGET_NANODOLLARS", 120_000)).unwrap();
     let stores = TempDir::new().unwrap();
     let [alice, bob] = two_clients(&stage, &stores).await;
     for (from, to) in [(&alice, &bob), (&bob, &alice)] {
@@ -59,8 +59,7 @@ async fn costs_nothing_for(silence: Duration) {
     }
     sleep(silence).await;
     for (before, after) in after.iter().zip(&both().await) {
-        let forgotten = costs(before, after, [0, 0]) || costs(before, after, [-1, 0]);
-        assert!(forgotten || costs(before, after, [1, 0]), "{before:?} {after:?}");
+        assert!(costs(before, after, [1, 0]), "more than the question: {before:?} {after:?}");
     }
 }
 
