@@ -364,8 +364,9 @@ async function linking({ account, device, token }) {
 }
 
 async function people({ token }, other) {
-  const everyone = { last_seen: "everyone", online: "everyone", read_marks: "everyone", number: "nobody" };
-  const privacy = { last_seen: "nobody", online: "contacts", read_marks: "everyone", number: "contacts" };
+  const all = { last_seen: "everyone", online: "everyone", read_marks: "everyone", profile: "everyone" };
+  const everyone = { ...all, number: "nobody" };
+  const privacy = { ...all, last_seen: "nobody", online: "contacts", number: "contacts" };
   const put = (path, body) => call("PUT", path, { token, body, status: 204 });
   const wrong = (code, path, body, status) => refused(code, "PUT", path, { token, body, status });
   assert.deepEqual(await call("GET", "/v1/privacy", { token }), everyone);
@@ -450,7 +451,8 @@ async function pins({ token }) {
 async function moves({ token }, to) {
   const move = (as, body, status) => call("POST", "/v1/account/move", { token: as, body, status });
   const wrong = (code, body, status) => refused(code, "POST", "/v1/account/move", { token, body, status });
-  const privacy = { last_seen: "nobody", online: "everyone", read_marks: "contacts" };
+  const shown = { last_seen: "nobody", online: "everyone", read_marks: "contacts", profile: "contacts" };
+  const privacy = { ...shown, number: "everyone" };
   await call("PUT", "/v1/privacy", { token, body: privacy, status: 204 });
   await wrong("malformed", {}, 400);
   await wrong("malformed", { token }, 400);
@@ -521,6 +523,8 @@ async function administration(user) {
   const rest = await call("GET", `/v1/admin/audit?after=${entries[4].id}`, admin);
   assert.deepEqual(rest.entries, entries.slice(5));
   console.log("administration is as openapi.json says");
+}
+
 async function lookup(alice, bob) {
   const nobody = "+34612345678";
   const find = (who, numbers) => call("POST", "/v1/lookup", { token: who.token, body: { numbers } });
@@ -647,7 +651,8 @@ await pins(bob);
 await reports(alice, bob);
 await administration(alice);
 await lookup(alice, bob);
-await pushes(alice);
+// Another device: requests of one are limited.
+await pushes(await register("+34612345680"));
 await files(alice, bob);
 await conversation("ws, JSON", "browser's, cborg", alice, bob);
 await conversation("ws, cbor-x", "browser's, JSON", alice, bob);
