@@ -118,5 +118,6 @@ async fn memory_stays_flat() {
 #[tokio::test]
 #[ignore = "two minutes and 1 GiB of memory; docs/operating.md says how to run it"]
 async fn memory_stays_flat_for_a_gibibyte() {
-    stays_flat(1024, 96).await;
+    // A quarter of the file: what the heap has grown to by chance differs by 100 MiB.
+    stays_flat(1024, 256).await;
 }
