@@ -4,275 +4,21 @@
 //! that are granted here. An answer to anyone but the account's own devices tells no more than whether
 //! a code may be sent.
 
-use estafette_protocol::http::{
-    Device as DeviceInfo, Export, Inspection, People, Person, Pin, Privacy, Profile,
-    PushSubscription, Usage,
-};
-use estafette_protocol::{Body, DeviceId, ErrorCode, MediaId, Millis, PhoneNumber, limits};
-use serde::{Deserialize, Serialize};
+mod request;
 
+use estafette_protocol::http::{People, Pin};
+use estafette_protocol::{DeviceId, ErrorCode, Millis, PhoneNumber, limits};
+
+pub(crate) use self::request::array;
+pub use self::request::{AccountAnswer, AccountRequest};
 use crate::effect::{Effect, Refusal};
-use crate::mailbox::{Mailbox, Moving, NewDevice, PinHash, suspended};
-use crate::media::MediaWork;
-use crate::peer::cbor;
+use crate::mailbox::{Mailbox, NewDevice, PinHash, suspended};
 use crate::schema;
 use crate::sql::{Columns, Sql, StorageError};
 
 /// Codes for one number in a day: more would only cost its owner patience and the operator money.
 const CODES_A_DAY: u64 = 10;
 const DAY: Millis = 24 * 60 * 60 * 1000;
-
-/// What the front Worker asks of an account. A [`DeviceId`] alone, or under the name of `device`, is the device
-/// in the token, which asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AccountRequest {
-    /// May a code be sent? If so, this is its keyed hash.
-    Code {
-        /// HMAC-SHA256 of number and code.
-        #[serde(with = "array")]
-        hash: [u8; 32],
-    },
-    /// Make this device the account's only one, if the code is right.
-    Register {
-        /// The account.
-        number: PhoneNumber,
-        /// The keyed hash of what was typed.
-        #[serde(with = "array")]
-        hash: [u8; 32],
-        /// Drawn at random by the front Worker.
-        device: DeviceId,
-        /// What people call it.
-        name: String,
-        /// Its Ed25519 public key.
-        #[serde(with = "array")]
-        identity_key: [u8; 32],
-        /// The keyed hash of the PIN that was given.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pin: Option<PinHash>,
-    },
-    /// Make this device one more of the account's.
-    Link {
-        /// The device in the token, which approves.
-        device: DeviceId,
-        /// The new device, drawn at random by the front Worker.
-        target: DeviceId,
-        /// What people call it.
-        name: String,
-        /// Its Ed25519 public key.
-        #[serde(with = "array")]
-        identity_key: [u8; 32],
-    },
-    /// Give a device another name.
-    Rename {
-        /// The device in the token.
-        device: DeviceId,
-        /// The device to rename; it may be the same.
-        target: DeviceId,
-        /// What people call it from now on.
-        name: String,
-    },
-    /// Tell all that is held.
-    Export(DeviceId),
-    /// Delete the account.
-    Delete(DeviceId),
-    /// List the devices.
-    Devices(DeviceId),
-    /// Remove a device.
-    Remove {
-        /// The device in the token.
-        device: DeviceId,
-        /// The device to remove; it may be the same.
-        target: DeviceId,
-    },
-    /// May this device have a new token?
-    Renew(DeviceId),
-    /// What today's work has cost.
-    Usage(DeviceId),
-    /// May this device upload a file? If so, its bytes and the work are charged.
-    Upload {
-        /// The device in the token.
-        device: DeviceId,
-        /// Which file.
-        media: MediaId,
-        /// Its length.
-        bytes: u64,
-        /// When an upload that does not come whole with this request ends by itself. It has a place
-        /// among the account's unfinished uploads until then, or until it is said to have ended.
-        open_until: Option<Millis>,
-        /// What it takes to begin it.
-        work: MediaWork,
-    },
-    /// May this be done for the device's files? If so, it is charged.
-    Media {
-        /// The device in the token.
-        device: DeviceId,
-        /// What.
-        work: MediaWork,
-    },
-    /// Who may see what?
-    Privacy(DeviceId),
-    /// These may.
-    SetPrivacy {
-        /// The device in the token.
-        device: DeviceId,
-        /// All of it.
-        privacy: Privacy,
-    },
-    /// Of whom is something said?
-    People(DeviceId),
-    /// Say this of somebody.
-    SetPerson {
-        /// The device in the token.
-        device: DeviceId,
-        /// Of whom.
-        number: PhoneNumber,
-        /// All of it.
-        person: Person,
-    },
-    /// Which uploads are unfinished? They end with the account, so the primary device alone may ask.
-    Uploads(DeviceId),
-    /// What does it say of its user?
-    Profile(DeviceId),
-    /// Say this of the user.
-    SetProfile {
-        /// The device in the token.
-        device: DeviceId,
-        /// All of it, but for the version. The front Worker has checked it.
-        profile: Profile,
-    },
-    /// There is a picture now, or no more.
-    SetPicture {
-        /// The device in the token.
-        device: DeviceId,
-        /// Its length; 0: there is none.
-        bytes: u64,
-    },
-    /// May this device ask for somebody's profile? If so, that is charged.
-    Visit(DeviceId),
-    /// What of the profile is shown to somebody? Their own mailbox was asked before.
-    ShownProfile(PhoneNumber),
-    /// Is there a picture that is shown to somebody? Likewise.
-    ShownPicture(PhoneNumber),
-    /// Which of these numbers have an account?
-    LookUp {
-        /// The device in the token.
-        device: DeviceId,
-        /// At most [`limits::LOOKUP_NUMBERS_MAX`].
-        numbers: Vec<PhoneNumber>,
-    },
-    /// Does the account let itself be found? Of none at all, the answer is no.
-    Findable(PhoneNumber),
-    /// An unfinished upload is finished, or was given up.
-    UploadEnded(MediaId),
-    /// Is there a PIN?
-    Pin(DeviceId),
-    /// This is the PIN from now on, or there is none.
-    SetPin {
-        /// The device in the token.
-        device: DeviceId,
-        /// Its keyed hash.
-        pin: Option<PinHash>,
-    },
-    /// What goes along when the account moves to another number?
-    Moving(DeviceId),
-    /// That comes along from the number that the account had.
-    Arrive {
-        /// The device in the token.
-        device: DeviceId,
-        /// What the other mailbox answered: a [`Moving`].
-        moving: Body,
-    },
-    /// The account has moved: delete it here.
-    Leave(DeviceId),
-    /// Where is the device pushed to?
-    Subscription(DeviceId),
-    /// Push to the device.
-    Subscribe {
-        /// The device in the token.
-        device: DeviceId,
-        /// Where, and what to seal for. The front Worker has checked it.
-        subscription: PushSubscription,
-    },
-    /// Push to the device no more.
-    Unsubscribe(DeviceId),
-    /// May this device report somebody? If so, it is counted.
-    Report(DeviceId),
-    /// An admin asks how the account stands.
-    Inspect,
-    /// An admin suspends it.
-    Suspend,
-    /// An admin restores it.
-    Restore,
-}
-
-/// The answer to an [`AccountRequest`]; on its way it is an [`AccountReply`](crate::AccountReply).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccountAnswer {
-    /// Send the code.
-    CodeTaken {
-        /// How long until another may be asked for.
-        resend_after: Millis,
-        /// When it is no longer good.
-        expires_at: Millis,
-    },
-    /// Sign a token for the device; or: it is done; or: it may, and was charged.
-    Granted,
-    /// The devices.
-    Devices(Vec<DeviceInfo>),
-    /// Today's work.
-    Usage(Usage),
-    /// All that is held.
-    Export(Box<Export>),
-    /// Who may see what.
-    Privacy(Privacy),
-    /// Of whom something is said.
-    People(People),
-    /// Unfinished uploads.
-    Uploads(Vec<MediaId>),
-    /// What is said of the user, as far as whoever asks may see it.
-    Profile(Profile),
-    /// Whether there is a PIN.
-    Pin(Pin),
-    /// What goes along.
-    Moving(Moving),
-    /// Those of the numbers that are to be asked whether they let themselves be found.
-    Found(Vec<PhoneNumber>),
-    /// Where the device is pushed to, if it is.
-    Subscription(Option<PushSubscription>),
-    /// How the account stands.
-    Inspection(Box<Inspection>),
-    /// Refused; nothing has changed but the count of tries.
-    Refused {
-        /// Why.
-        code: ErrorCode,
-        /// When to try again.
-        retry_after: Option<Millis>,
-    },
-}
-
-cbor!(pub AccountRequest);
-
-/// 32 bytes as serde has an array, a list of numbers, but in a loop: what it derives is unrolled.
-pub(crate) mod array {
-    use serde::de::{Deserialize, Deserializer, Error};
-    use serde::ser::{Serialize, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(bytes: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
-        bytes.as_slice().serialize(to)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 32], D::Error> {
-        let bytes = Vec::deserialize(from)?;
-        <[u8; 32]>::try_from(bytes).map_err(|bytes| Error::invalid_length(bytes.len(), &"32 bytes"))
-    }
-}
-
-impl From<Refusal> for AccountAnswer {
-    fn from(Refusal { code, retry_after }: Refusal) -> Self {
-        Self::Refused { code, retry_after }
-    }
-}
 
 /// The code that is on its way.
 struct Code {
@@ -293,53 +39,33 @@ impl<S: Sql> Mailbox<S> {
     ) -> Result<(AccountAnswer, Vec<Effect>), StorageError> {
         self.ledger.request(now, !is_visit(&request));
         self.lapse(now)?;
-        let answer = match request {
+        let answer = match self.admits(&request) {
+            Ok(()) => self.answer(now, request)?,
+            Err(refusal) => refusal.into(),
+        };
+        Ok((answer, self.finish(now)?))
+    }
+
+    /// Whoever asks in the name of a device must be one, of an account that is not suspended.
+    fn admits(&self, request: &AccountRequest) -> Result<(), Refusal> {
+        match request.device() {
+            Some(device) if self.device(device).is_none() => Err(ErrorCode::DeviceRemoved.into()),
+            Some(_) if self.is_barred(request) => Err(suspended()),
+            _ => Ok(()),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        now: Millis,
+        request: AccountRequest,
+    ) -> Result<AccountAnswer, StorageError> {
+        Ok(match request {
             AccountRequest::Code { hash } => self.on_code(now, hash)?,
             AccountRequest::Register { number, hash, device, name, identity_key, pin } => {
-                let proven = match self.check_code(now, hash)? {
-                    Ok(()) if self.suspended_at.is_some() => Err(suspended()),
-                    Ok(()) => self.check_pin(now, pin)?,
-                    Err(refusal) => Err(refusal),
-                };
-                match proven {
+                match self.proves(now, hash, pin)? {
                     Ok(()) => self.register(now, number, device, name, identity_key)?,
                     Err(refusal) => refusal.into(),
-                }
-            }
-            AccountRequest::Link { device, .. }
-            | AccountRequest::Rename { device, .. }
-            | AccountRequest::Export(device)
-            | AccountRequest::Delete(device)
-            | AccountRequest::Devices(device)
-            | AccountRequest::Remove { device, .. }
-            | AccountRequest::Renew(device)
-            | AccountRequest::Usage(device)
-            | AccountRequest::Upload { device, .. }
-            | AccountRequest::Media { device, .. }
-            | AccountRequest::Privacy(device)
-            | AccountRequest::SetPrivacy { device, .. }
-            | AccountRequest::People(device)
-            | AccountRequest::SetPerson { device, .. }
-            | AccountRequest::Uploads(device)
-            | AccountRequest::Profile(device)
-            | AccountRequest::SetProfile { device, .. }
-            | AccountRequest::SetPicture { device, .. }
-            | AccountRequest::Visit(device)
-            | AccountRequest::Pin(device)
-            | AccountRequest::SetPin { device, .. }
-            | AccountRequest::Moving(device)
-            | AccountRequest::Arrive { device, .. }
-            | AccountRequest::Leave(device)
-            | AccountRequest::LookUp { device, .. }
-            | AccountRequest::Subscription(device)
-            | AccountRequest::Subscribe { device, .. }
-            | AccountRequest::Unsubscribe(device)
-            | AccountRequest::Report(device)
-                if self.device(device).is_none() || self.is_barred(&request) =>
-            {
-                match self.device(device) {
-                    Some(_) => suspended().into(),
-                    None => Refusal::from(ErrorCode::DeviceRemoved).into(),
                 }
             }
             AccountRequest::Devices(device) => AccountAnswer::Devices(self.list(device)),
@@ -384,18 +110,32 @@ impl<S: Sql> Mailbox<S> {
                 self.subscribe(device, subscription)?
             }
             AccountRequest::Unsubscribe(device) => self.unsubscribe(device)?,
-            AccountRequest::Report(..) => match self.ledger.report(now) {
-                Ok(()) => AccountAnswer::Granted,
-                Err(wait) => {
-                    let (code, retry_after) = (ErrorCode::RateLimited, Some(wait));
-                    AccountAnswer::Refused { code, retry_after }
-                }
-            },
+            AccountRequest::Report(..) => self.on_report(now),
             AccountRequest::Inspect => self.inspect(now),
             AccountRequest::Suspend => self.suspend(now)?,
             AccountRequest::Restore => self.restore(now)?,
-        };
-        Ok((answer, self.finish(now)?))
+        })
+    }
+
+    /// Whether code and PIN are right, and the number may be registered.
+    fn proves(
+        &mut self,
+        now: Millis,
+        hash: [u8; 32],
+        pin: Option<PinHash>,
+    ) -> Result<Result<(), Refusal>, StorageError> {
+        match self.check_code(now, hash)? {
+            Ok(()) if self.suspended_at.is_some() => Ok(Err(suspended())),
+            Ok(()) => self.check_pin(now, pin),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    fn on_report(&mut self, now: Millis) -> AccountAnswer {
+        match self.ledger.report(now) {
+            Ok(()) => AccountAnswer::Granted,
+            Err(wait) => Refusal { code: ErrorCode::RateLimited, retry_after: Some(wait) }.into(),
+        }
     }
 
     fn on_code(&mut self, now: Millis, hash: [u8; 32]) -> Result<AccountAnswer, StorageError> {
