@@ -1,4 +1,5 @@
-//! Every frame and every HTTP body, byte for byte, as it is written and as it is read.
+//! Every frame and every HTTP body, byte for byte, as it is written and as it is read. Long, because each
+//! has its value here.
 //!
 //! What breaks when one of these fails: devices in the field, which are not updated with the
 //! server; messages that wait in mailboxes, which are stored as frames in CBOR; clients that others

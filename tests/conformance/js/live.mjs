@@ -1,6 +1,7 @@
 // Talks to a running Worker as a stranger's client would: HTTP by Node's own fetch, the socket by
 // `ws` in JSON and by Node's own WebSocket (a browser's interface) in CBOR, tokens by `jose`. Every
-// answer and every frame is held against the documents that the Worker serves.
+// answer and every frame is held against the documents that the Worker serves. Long, because all of it is one
+// conversation with one server, by one set of checks.
 //
 // Arguments: the Worker's URL. In the environment: TOKEN_KEY and ADMIN_SECRET. On standard input: the text messages
 // that the Worker sends, a line of JSON each.
