@@ -5,6 +5,7 @@
 
 mod db;
 mod frames;
+pub mod people;
 mod push;
 
 use std::cell::Cell;
