@@ -220,12 +220,22 @@ pub struct Privacy {
     /// Who sees which messages were read.
     #[serde(default)]
     pub read_marks: Audience,
-    /// Who sees the profile.
-    #[serde(default)]
+    /// Who sees the profile. Left out where it is everyone.
+    #[serde(default, skip_serializing_if = "Audience::is_everyone")]
     pub profile: Audience,
-    /// Who finds the account by its number. Nobody, unless it says so.
-    #[serde(default = "nobody")]
+    /// Who finds the account by its number. Left out where it is nobody, as it is unless it is said.
+    #[serde(default = "nobody", skip_serializing_if = "Audience::is_nobody")]
     pub number: Audience,
+}
+
+impl Audience {
+    fn is_everyone(&self) -> bool {
+        *self == Self::Everyone
+    }
+
+    fn is_nobody(&self) -> bool {
+        *self == Self::Nobody
+    }
 }
 
 fn nobody() -> Audience {

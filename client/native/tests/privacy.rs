@@ -211,7 +211,7 @@ async fn contacts_are_told_only_while_something_is_shown_to_them() {
     let privacy = |last_seen| {
         format!(
             "/v1/privacy {{\"last_seen\":\"{last_seen}\",\"online\":\"everyone\",\
-             \"read_marks\":\"everyone\",\"profile\":\"everyone\",\"number\":\"nobody\"}}"
+             \"read_marks\":\"everyone\"}}"
         )
     };
     assert_eq!(told(&mailbox), [bob, privacy("contacts")]);

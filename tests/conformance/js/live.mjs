@@ -365,9 +365,8 @@ async function linking({ account, device, token }) {
 }
 
 async function people({ token }, other) {
-  const all = { last_seen: "everyone", online: "everyone", read_marks: "everyone", profile: "everyone" };
-  const everyone = { ...all, number: "nobody" };
-  const privacy = { ...all, last_seen: "nobody", online: "contacts", number: "contacts" };
+  const everyone = { last_seen: "everyone", online: "everyone", read_marks: "everyone" };
+  const privacy = { ...everyone, last_seen: "nobody", online: "contacts", number: "contacts" };
   const put = (path, body) => call("PUT", path, { token, body, status: 204 });
   const wrong = (code, path, body, status) => refused(code, "PUT", path, { token, body, status });
   assert.deepEqual(await call("GET", "/v1/privacy", { token }), everyone);
