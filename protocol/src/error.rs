@@ -119,6 +119,16 @@ codes! {
     Unregistered = "unregistered", 404, Caller;
     /// An earlier message of the stream was not taken: send again from the first that is unsettled.
     OutOfOrder = "out_of_order", 409, Caller;
+    /// The conversation has moved on to another epoch: fetch its log, and make it anew.
+    StaleEpoch = "stale_epoch", 409, Caller;
+    /// The list of devices has another entry in that place: fetch it.
+    StaleList = "stale_list", 409, Caller;
+    /// Nobody has made that conversation yet.
+    NoConversation = "no_conversation", 404, Caller;
+    /// There is no such group, or this account is not in it.
+    NotMember = "not_member", 403, Caller;
+    /// The group does not let this account do that.
+    NotAllowed = "not_allowed", 403, Caller;
     /// The endpoint of a push subscription is at no service that this server sends to.
     UnknownPushService = "unknown_push_service", 403, Caller;
     /// Too often. `retry_after` says when to try again.
@@ -131,6 +141,8 @@ codes! {
     LookupLimit = "lookup_limit", 429, Limit;
     /// The account has as many unfinished uploads as it may.
     TooManyUploads = "too_many_uploads", 429, Limit;
+    /// The conversation's log has no room.
+    LogFull = "log_full", 429, Limit;
     /// The recipient's mailbox has no room.
     MailboxFull = "mailbox_full", 429, Limit;
     /// Another socket of the same device took over.

@@ -9,6 +9,10 @@ use serde::de::{self, IgnoredAny, MapAccess};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::conversation::{
+    Commit, Denied, Done, Enlist, FetchKeys, FetchLog, Keys, Knock, Leave, Log, News, Passed, Post, Posted,
+    PublishKeys,
+};
 use crate::shape::{self, Fields};
 use crate::{Body, DeviceId, ErrorCode, MessageId, Millis, PhoneNumber};
 
@@ -99,6 +103,9 @@ pub struct Hello {
     pub now: Millis,
     /// How many messages wait for this device.
     pub waiting: u64,
+    /// How many key packages of this device are left, if it ever published any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_packages: Option<u64>,
 }
 
 /// Server to device: what you handed over is safe. For a message: it is committed to the
@@ -357,6 +364,24 @@ frames! {
         Presence(Presence) = "presence",
         /// The user types or records.
         ChatState(ChatState) = "chat_state",
+        /// Put a message into a group's log.
+        Post(Post) = "post",
+        /// A log is stored so far.
+        Passed(Passed) = "passed",
+        /// Take key packages.
+        PublishKeys(PublishKeys) = "publish_keys",
+        /// Append to the list of devices.
+        Enlist(Enlist) = "enlist",
+        /// Tell an account's devices and keys.
+        FetchKeys(FetchKeys) = "fetch_keys",
+        /// Take a commit.
+        Commit(Commit) = "commit",
+        /// Tell a conversation's log.
+        FetchLog(FetchLog) = "fetch_log",
+        /// Leave a group.
+        Leave(Leave) = "leave",
+        /// Ask to be let into a group.
+        Knock(Knock) = "knock",
     }
 }
 
@@ -379,6 +404,18 @@ frames! {
         ChatState(Doing) = "chat_state",
         /// A watched account has new keys.
         KeysChanged(KeysChanged) = "keys_changed",
+        /// A query was carried out.
+        Done(Done) = "done",
+        /// A query was refused.
+        Denied(Denied) = "denied",
+        /// An account's devices and keys.
+        Keys(Keys) = "keys",
+        /// What has happened in a conversation.
+        Log(Log) = "log",
+        /// What happens in a conversation.
+        Posted(Posted) = "posted",
+        /// Conversations have news.
+        News(News) = "news",
         /// All that waited when the socket opened has been sent.
         Drained(Drained) = "drained",
         /// The server closes the socket.

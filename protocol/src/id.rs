@@ -7,6 +7,7 @@ use core::str::FromStr;
 use base16ct::lower;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::PhoneNumber;
 use crate::limits::MESSAGE_NUMBER_MAX;
 
 /// A text or byte string that is not an id of the expected kind.
@@ -90,6 +91,62 @@ impl MediaId {
     }
 }
 
+/// A conversation: of two accounts, named by their numbers, so that there is never more than one; or a
+/// group, named by 120 random bits that the device draws which makes it. The first byte tells which. It is
+/// the id of the MLS group too.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConversationId(u128);
+
+/// Shows nothing: it may hold numbers.
+impl fmt::Debug for ConversationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConversationId")
+    }
+}
+
+impl ConversationId {
+    const DIRECT: u128 = 1 << 120;
+    const GROUP: u128 = 2 << 120;
+    /// A number has at most 50 bits.
+    const NUMBER_BITS: u32 = 60;
+
+    /// The conversation of two accounts, which may be one.
+    pub fn direct(one: PhoneNumber, other: PhoneNumber) -> Self {
+        let (low, high) = (one.min(other).digits(), one.max(other).digits());
+        Self(Self::DIRECT | u128::from(low) << Self::NUMBER_BITS | u128::from(high))
+    }
+
+    /// A group, of random bits.
+    pub fn group(random: u128) -> Self {
+        Self(Self::GROUP | random & (Self::DIRECT - 1))
+    }
+
+    /// Whose conversation it is; `None`: a group's.
+    pub fn parties(self) -> Option<(PhoneNumber, PhoneNumber)> {
+        let half = |bits: u128| PhoneNumber::from_digits((bits & ((1 << 60) - 1)) as u64).ok();
+        if self.0 >> 120 != Self::DIRECT >> 120 {
+            return None;
+        }
+        Some((half(self.0 >> Self::NUMBER_BITS)?, half(self.0)?))
+    }
+
+    /// Whether it is one that could have been made.
+    fn is_valid(self) -> bool {
+        let ordered = || self.parties().is_some_and(|(low, high)| low <= high);
+        self.0 >> 120 == Self::GROUP >> 120 || ordered()
+    }
+
+    /// 16 bytes, big-endian.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// The reverse of [`ConversationId::to_bytes`].
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+}
+
 macro_rules! text_and_bytes {
     ($name:ident, $bytes:literal, $valid:expr) => {
         impl fmt::Display for $name {
@@ -159,3 +216,4 @@ macro_rules! text_and_bytes {
 text_and_bytes!(MessageId, 16, |id| (1..=MESSAGE_NUMBER_MAX).contains(&id.number));
 text_and_bytes!(DeviceId, 8, |_| true);
 text_and_bytes!(MediaId, 16, |_| true);
+text_and_bytes!(ConversationId, 16, |id| id.is_valid());

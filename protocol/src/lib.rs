@@ -9,6 +9,7 @@
 mod body;
 mod cbor;
 mod codec;
+mod conversation;
 mod error;
 mod frame;
 pub mod http;
@@ -22,13 +23,17 @@ mod writer;
 pub use body::Body;
 pub use cbor::item_length;
 pub use codec::{Batch, BatchError, Decoded, Encoding, WireMessage};
+pub use conversation::{
+    Commit, Denied, Done, Enlist, Entry, EntryMessage, FetchKeys, FetchLog, GroupState, Keys, Knock, Leave, Log,
+    Member, News, Package, Passed, Post, Posted, PublishKeys, Role, Roster, Turn, Welcome,
+};
 pub use error::{ErrorCode, Fault};
 pub use frame::{
     Ack, Activity, ChatState, ClientFrame, Deliver, Doing, Drained, ErrorFrame, Goaway, Hello,
     KeysChanged, Mark, Presence, Receipt, Receipted, Refused, Seen, Send, Sent, ServerFrame,
     StoredFrame,
 };
-pub use id::{DeviceId, IdError, MediaId, MessageId};
+pub use id::{ConversationId, DeviceId, IdError, MediaId, MessageId};
 pub use number::{NumberError, PhoneNumber};
 pub use writer::{BatchWriter, frame_to_cbor, frames_from_cbor};
 

@@ -46,6 +46,30 @@ pub const PROFILE_ABOUT_BYTES_MAX: usize = 512;
 pub const PROFILE_PICTURE_BYTES_MAX: usize = 512;
 /// Bytes of a profile's picture as it is put: 1 MiB in 16 sealed chunks of 64 KiB, each 16 bytes longer.
 pub const PICTURE_BYTES_MAX: u64 = 1024 * 1024 + 16 * 16;
+/// Members of a group.
+pub const MEMBERS_MAX: usize = 256;
+/// Groups of an account.
+pub const GROUPS_MAX: usize = 1024;
+/// Key packages of a device that are left for others.
+pub const KEY_PACKAGES_MAX: usize = 100;
+/// The longest key package, in bytes. Ours take about 300; post-quantum ones 2,700.
+pub const KEY_PACKAGE_BYTES_MAX: usize = 4096;
+/// Entries of an account's list of devices: a device added and removed each week for ten years.
+pub const DEVICE_LIST_MAX: usize = 1024;
+/// The longest entry of a list of devices, in bytes.
+pub const DEVICE_LIST_ENTRY_BYTES_MAX: usize = 512;
+/// The longest commit, Welcome or GroupInfo, in bytes. One that adds 255 members takes about 120 KB.
+pub const HANDSHAKE_BYTES_MAX: usize = 256 * 1024;
+/// Entries of a conversation's log. Configurable.
+pub const LOG_ENTRIES_MAX: u64 = 20_000;
+/// Bytes of a conversation's log. Configurable.
+pub const LOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Entries in one answer to `fetch_log`.
+pub const LOG_PAGE_MAX: usize = 256;
+/// Bytes in one answer to `fetch_log`, unless one entry has more.
+pub const LOG_PAGE_BYTES_MAX: usize = 256 * 1024;
+/// Welcomes that a conversation keeps.
+pub const WELCOMES_MAX: usize = 16;
 /// Numbers in one look-up.
 pub const LOOKUP_NUMBERS_MAX: usize = 250;
 /// Numbers that an account may look up at first, once: an address book. Configurable.

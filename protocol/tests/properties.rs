@@ -80,7 +80,7 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
     let retry = || of(any::<u64>());
     prop_oneof![
         (number(), device(), time(), any::<u64>()).prop_map(|(account, device, now, waiting)| {
-            ServerFrame::Hello(Hello { account, device, now, waiting })
+            ServerFrame::Hello(Hello { account, device, now, waiting, key_packages: None })
         }),
         (ids(), time()).prop_map(|(ids, at)| ServerFrame::Sent(Sent { ids, at })),
         (ids(), code(), retry()).prop_map(|(ids, code, retry_after)| {

@@ -194,6 +194,7 @@ fn a_greeting_for_another_device_is_not_for_this_one() {
         device: DeviceId(99),
         now: START,
         waiting: 1,
+        key_packages: None,
     });
     let said = phone.hears(vec![hello, deliver(BOB, 5, 1, "not for this device")]);
     assert!(said.does("disconnect") && said.batches.is_empty() && said.received().is_empty());

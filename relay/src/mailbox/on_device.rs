@@ -66,7 +66,8 @@ impl<S: Sql> Mailbox<S> {
         };
         self.sessions.insert(socket, session);
         let waiting = self.queue.waiting_for(slot);
-        let hello = Hello { account: connect.account, device: connect.device, now, waiting };
+        let (account, device) = (connect.account, connect.device);
+        let hello = Hello { account, device, now, waiting, key_packages: None };
         self.put(socket, &ServerFrame::Hello(hello));
         self.remember(socket);
         self.fill(socket)?;
@@ -143,6 +144,17 @@ impl<S: Sql> Mailbox<S> {
                     self.put(socket, &fault(code));
                 }
             }
+            Decoded::Frame(
+                ClientFrame::Post(_)
+                | ClientFrame::Passed(_)
+                | ClientFrame::PublishKeys(_)
+                | ClientFrame::Enlist(_)
+                | ClientFrame::FetchKeys(_)
+                | ClientFrame::Commit(_)
+                | ClientFrame::FetchLog(_)
+                | ClientFrame::Leave(_)
+                | ClientFrame::Knock(_),
+            ) => self.put(socket, &fault(ErrorCode::UnknownFrame)),
             Decoded::Malformed(Some(id)) => self.refuse(device, id, ErrorCode::Malformed.into()),
             Decoded::Malformed(None) => self.put(socket, &fault(ErrorCode::Malformed)),
             Decoded::Unknown => self.put(socket, &fault(ErrorCode::UnknownFrame)),

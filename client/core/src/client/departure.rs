@@ -69,7 +69,23 @@ impl Batches {
                 ClientFrame::Ack(ack) => ack.ids.len() * ID_BYTES,
                 ClientFrame::Receipt(receipt) => receipt.ids.len() * ID_BYTES,
                 ClientFrame::Presence(presence) => presence.watch.len() * ID_BYTES,
-                ClientFrame::ChatState(_) => 0,
+                ClientFrame::Post(post) => post.body.0.len(),
+                ClientFrame::Commit(commit) => {
+                    let welcome = commit.welcome.as_ref().map_or(0, |welcome| welcome.0.len());
+                    let members = commit.roster.as_ref().map_or(0, |roster| roster.members.len());
+                    commit.commit.0.len() + commit.info.0.len() + welcome + members * ID_BYTES
+                }
+                ClientFrame::PublishKeys(keys) => {
+                    let packages = keys.packages.iter().chain(&keys.last_resort);
+                    packages.map(|package| package.0.len() + ID_BYTES).sum()
+                }
+                ClientFrame::Enlist(enlist) => enlist.entry.0.len(),
+                ClientFrame::ChatState(_)
+                | ClientFrame::Passed(_)
+                | ClientFrame::FetchKeys(_)
+                | ClientFrame::FetchLog(_)
+                | ClientFrame::Leave(_)
+                | ClientFrame::Knock(_) => 0,
             };
         if !self.open.has_room(1, bytes) {
             let full = std::mem::replace(&mut self.open, BatchWriter::new(self.encoding));

@@ -101,6 +101,12 @@ impl Client {
             ServerFrame::KeysChanged(changed) => {
                 self.tell(Event::KeysChanged { peer: changed.from, at: changed.at });
             }
+            ServerFrame::Done(_)
+            | ServerFrame::Denied(_)
+            | ServerFrame::Keys(_)
+            | ServerFrame::Log(_)
+            | ServerFrame::Posted(_)
+            | ServerFrame::News(_) => {}
             ServerFrame::Goaway(goaway) => self.on_goaway(now, goaway),
             ServerFrame::Error(error) => self.tell(Event::Error(error.code)),
         }
