@@ -10,8 +10,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::conversation::{
-    Commit, Denied, Done, Enlist, FetchKeys, FetchLog, Keys, Knock, Leave, Log, News, Passed, Post, Posted,
-    PublishKeys,
+    Commit, Denied, Done, Enlist, FetchKeys, FetchLog, Keys, Knock, Leave, Log, News, Passed, Post,
+    Posted, PublishKeys,
 };
 use crate::shape::{self, Fields};
 use crate::{Body, DeviceId, ErrorCode, MessageId, Millis, PhoneNumber};

@@ -24,8 +24,9 @@ pub use body::Body;
 pub use cbor::item_length;
 pub use codec::{Batch, BatchError, Decoded, Encoding, WireMessage};
 pub use conversation::{
-    Commit, Denied, Done, Enlist, Entry, EntryMessage, FetchKeys, FetchLog, GroupState, Keys, Knock, Leave, Log,
-    Member, News, Package, Passed, Post, Posted, PublishKeys, Role, Roster, Turn, Welcome,
+    Commit, Denied, Done, Enlist, Entry, EntryMessage, FetchKeys, FetchLog, GroupState, Keys,
+    Knock, Leave, Log, Member, News, Package, Passed, Post, Posted, PublishKeys, Role, Roster,
+    Turn, Welcome,
 };
 pub use error::{ErrorCode, Fault};
 pub use frame::{

@@ -162,7 +162,8 @@ fn client_batches() -> Vec<(&'static str, Vec<ClientFrame>)> {
 }
 
 fn server_batches() -> Vec<(&'static str, Vec<ServerFrame>)> {
-    let hello = Hello { account: alice(), device: device(), now: AT, waiting: 3, key_packages: None };
+    let hello =
+        Hello { account: alice(), device: device(), now: AT, waiting: 3, key_packages: None };
     let refused = |retry_after, code| {
         ServerFrame::Refused(Refused { ids: vec![id(7), id(8)], code, retry_after })
     };

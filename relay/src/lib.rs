@@ -14,6 +14,7 @@
 mod account;
 mod bucket;
 mod config;
+mod conversation;
 mod effect;
 mod entry;
 mod lane;
@@ -33,6 +34,10 @@ mod upload;
 
 pub use account::{AccountAnswer, AccountRequest};
 pub use config::Config;
+pub use conversation::call::{
+    Ask, ConversationAnswer, ConversationItem, ConversationRequest, NewsAnswer, NewsRequest,
+    Outcome,
+};
 pub use effect::{Connect, Effect, Refusal, SocketId, Wake};
 pub use mailbox::{Mailbox, Moving, PinHash};
 pub use media::MediaWork;

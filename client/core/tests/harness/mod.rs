@@ -257,7 +257,13 @@ impl Phone {
 
     pub fn hello(&self) -> ServerFrame {
         let now = self.now.saturating_add_signed(self.offset);
-        ServerFrame::Hello(Hello { account: number(ALICE), device: PHONE, now, waiting: 0, key_packages: None })
+        ServerFrame::Hello(Hello {
+            account: number(ALICE),
+            device: PHONE,
+            now,
+            waiting: 0,
+            key_packages: None,
+        })
     }
 
     /// Opens a socket, waiting as long as the client wants to, and is greeted.

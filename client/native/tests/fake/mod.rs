@@ -129,7 +129,13 @@ impl Fake {
 
     /// Greets the client and says that nothing waits.
     pub(crate) fn greet(&self) {
-        let hello = Hello { account: number(ALICE), device: DeviceId(1), now: now(), waiting: 0, key_packages: None };
+        let hello = Hello {
+            account: number(ALICE),
+            device: DeviceId(1),
+            now: now(),
+            waiting: 0,
+            key_packages: None,
+        };
         self.say(vec![ServerFrame::Hello(hello), ServerFrame::Drained(Drained {})]);
     }
 
