@@ -17,6 +17,7 @@ mod content;
 mod effect;
 pub mod media;
 mod message;
+pub mod mls;
 mod pin;
 mod store;
 

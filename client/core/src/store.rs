@@ -8,7 +8,9 @@
 //! - the file may be deleted at any time the program does not run. The next start makes it again, with
 //!   new streams, so that no id is ever used for two messages.
 
+mod conversations;
 mod error;
+mod keys;
 mod messages;
 mod outbox;
 mod people;

@@ -125,6 +125,45 @@ const MIGRATIONS: &[&str] = &[
         fetched_at INTEGER NOT NULL
     ) STRICT;
 ",
+    "
+    -- The conversations that this device is in, and how far the log of each was carried out.
+    CREATE TABLE conversation (
+        id BLOB PRIMARY KEY,
+        place INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    -- Deliveries that could not be opened yet, in the order in which they came.
+    CREATE TABLE sealed (
+        row INTEGER PRIMARY KEY,
+        conversation BLOB NOT NULL,
+        account INTEGER NOT NULL,
+        device INTEGER NOT NULL,
+        stream INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        follows INTEGER,
+        copied_to INTEGER,
+        body BLOB NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX sealed_once ON sealed (account, device, stream, number);
+    CREATE INDEX sealed_by_conversation ON sealed (conversation);
+    -- The state of MLS: see `mls/storage.rs`.
+    CREATE TABLE mls (
+        key BLOB PRIMARY KEY,
+        value BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    -- The lists of devices that were seen, as they are signed.
+    CREATE TABLE device_list (
+        account INTEGER NOT NULL,
+        place INTEGER NOT NULL,
+        entry BLOB NOT NULL,
+        PRIMARY KEY (account, place)
+    ) STRICT, WITHOUT ROWID;
+    -- The account keys that the user has compared.
+    CREATE TABLE verified (
+        account INTEGER PRIMARY KEY,
+        key BLOB NOT NULL
+    ) STRICT;
+",
 ];
 
 impl Store {
