@@ -145,7 +145,7 @@ impl Encoding {
 /// What is read of a malformed frame, to say which message it was.
 #[derive(Deserialize)]
 struct IdOnly {
-    #[serde(alias = "receipt")]
+    #[serde(alias = "receipt", alias = "post")]
     send: IdField,
 }
 

@@ -1,9 +1,9 @@
 //! What a push tells a device that sleeps: sealed for it alone (RFC 8291), so that the push service
 //! on the way sees neither who nor what.
 //!
-//! One byte says the version. What follows it in version 1 is [`Notification`] in JSON, as in a frame;
-//! unknown fields are ignored. A device that does not know the version connects and fetches: a push
-//! never says more than the mailbox does.
+//! One byte says the version. What follows it in version 1 is [`Notification`] in JSON, as in a frame, and
+//! in version 2 [`LogNotification`]; unknown fields are ignored. A device that does not know the version
+//! connects and fetches: a push never says more than the mailbox does.
 //!
 //! Invariant: the whole is UTF-8. Chromium decrypts other payloads too, and then gives the service
 //! worker none at all (`tests/browser`).
@@ -11,10 +11,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::limits::PUSH_BYTES_MAX;
-use crate::{Body, MessageId, Millis, PhoneNumber};
+use crate::{Body, ConversationId, MessageId, Millis, PhoneNumber};
 
 /// The first byte of a payload.
 const VERSION: u8 = 1;
+/// The first byte of one that tells of a conversation's log.
+const LOG_VERSION: u8 = 2;
 
 /// The newest message that waits for a device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,15 @@ pub struct Notification {
     /// Its body, where it fits: in base64, some 2,800 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Body>,
+}
+
+/// No message waits in the mailbox, but there are some in a conversation's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogNotification {
+    /// Which conversation: of several, one.
+    pub conversation: ConversationId,
+    /// When the push departed.
+    pub at: Millis,
 }
 
 /// Why a payload is not read.
@@ -55,9 +66,7 @@ impl Notification {
     }
 
     fn encode(&self) -> Vec<u8> {
-        // Encoding into memory cannot fail for types without maps of odd keys.
-        let fields = serde_json::to_vec(self).unwrap_or_default();
-        [&[VERSION][..], &fields].concat()
+        encode(VERSION, self)
     }
 
     /// Reads a payload that was opened.
@@ -65,12 +74,37 @@ impl Notification {
     /// # Errors
     /// When the version is unknown, or the rest is not what the version says.
     pub fn from_payload(payload: &[u8]) -> Result<Self, PayloadError> {
-        match payload.split_first() {
-            Some((&VERSION, fields)) => {
-                serde_json::from_slice(fields).or(Err(PayloadError::Malformed))
-            }
-            Some((&version, _)) => Err(PayloadError::Version(version)),
-            None => Err(PayloadError::Malformed),
+        decode(VERSION, payload)
+    }
+}
+
+impl LogNotification {
+    /// The payload before it is sealed.
+    pub fn to_payload(&self) -> Vec<u8> {
+        encode(LOG_VERSION, self)
+    }
+
+    /// Reads a payload that was opened.
+    ///
+    /// # Errors
+    /// When the version is another, or the rest is not what the version says.
+    pub fn from_payload(payload: &[u8]) -> Result<Self, PayloadError> {
+        decode(LOG_VERSION, payload)
+    }
+}
+
+fn encode(version: u8, fields: &impl Serialize) -> Vec<u8> {
+    // Encoding into memory cannot fail for types without maps of odd keys.
+    let fields = serde_json::to_vec(fields).unwrap_or_default();
+    [&[version][..], &fields].concat()
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(version: u8, payload: &[u8]) -> Result<T, PayloadError> {
+    match payload.split_first() {
+        Some((&first, fields)) if first == version => {
+            serde_json::from_slice(fields).or(Err(PayloadError::Malformed))
         }
+        Some((&other, _)) => Err(PayloadError::Version(other)),
+        None => Err(PayloadError::Malformed),
     }
 }

@@ -231,6 +231,10 @@ impl<S: Sql> Mailbox<S> {
             self.sql.run("UPDATE code SET expires_at = 0", &[])?;
             self.sql.run("DELETE FROM device", &[])?;
             self.sql.run("DELETE FROM push", &[])?;
+            self.sql.run("DELETE FROM keys", &[])?;
+            self.sql.run("DELETE FROM device_list", &[])?;
+            // As what waits is inherited, so is what is to be looked into.
+            self.sql.run("UPDATE mark SET slots = 1 WHERE slots <> 1", &[])?;
             self.sql.run(
                 "INSERT INTO account (id, number, registered_at) VALUES (1, ?, ?)
                  ON CONFLICT (id) DO NOTHING",

@@ -2,7 +2,7 @@
 
 use estafette_protocol::{DeviceId, Encoding, ErrorCode, Millis, PhoneNumber, WireMessage};
 
-use crate::{PeerRequest, Push};
+use crate::{ConversationRequest, PeerRequest, Push};
 
 /// One open socket, for as long as it is open. Hibernation keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +42,9 @@ pub enum Effect {
         /// What to say.
         request: PeerRequest,
     },
+    /// Call a conversation, and bring its answer, or that there was none, to
+    /// [`crate::Mailbox::on_conversed`]. At most one such call per conversation is under way.
+    Converse(ConversationRequest),
     /// Hand this to a push service, and bring what became of it to [`crate::Mailbox::on_pushed`]. At
     /// most one is under way for each device. Nothing may wait for it.
     Push(Box<Push>),

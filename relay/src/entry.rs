@@ -27,6 +27,19 @@ impl Slots {
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }
+
+    /// As a column has it: slot 0 is the lowest bit.
+    pub(crate) fn bits(self) -> u64 {
+        self.0.into()
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits as u8)
+    }
+
+    pub(crate) fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
 }
 
 /// What a page says of each of its items, beside the frame itself. Stored as CBOR.

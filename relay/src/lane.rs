@@ -20,6 +20,8 @@ pub(crate) enum Concern {
     Nobody,
     /// It is recorded as owed under this id.
     Owed(u64),
+    /// A device asked a question, which it repeats until it is answered.
+    Query { device: DeviceId, query: u64 },
     /// Sockets wait for the presence of the other end.
     Watch,
     /// The other end watches, or did.

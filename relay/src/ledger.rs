@@ -136,6 +136,11 @@ impl Ledger {
         self.usage.spent += 2 * ROW;
     }
 
+    /// So many rows were written at the other end for the account.
+    pub(crate) fn rows_elsewhere(&mut self, rows: u64) {
+        self.usage.spent += rows * ROW;
+    }
+
     /// So many of the rows that were written are paid for by whoever sent what is in them.
     pub(crate) fn others_rows(&mut self, rows: u64) {
         self.rows_seen += rows;

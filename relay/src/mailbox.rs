@@ -9,7 +9,10 @@
 
 mod copies;
 mod devices;
+mod groups;
+mod keys;
 mod lookup;
+mod marks;
 mod moving;
 mod on_device;
 mod on_peer;
@@ -29,6 +32,7 @@ use estafette_protocol::{
 };
 use litemap::LiteMap;
 use lookup::Lookups;
+use marks::Marks;
 pub use moving::Moving;
 pub use pin::PinHash;
 use presence::Presence;
@@ -66,6 +70,8 @@ pub(crate) struct Device {
     pub(crate) receipts: Bucket,
     /// What it says of its user.
     pub(crate) signals: Bucket,
+    /// What it asks.
+    pub(crate) queries: Bucket,
     /// Where to push to it, if it has subscribed.
     pub(crate) push: Option<Pusher>,
 }
@@ -84,6 +90,8 @@ pub struct Mailbox<S> {
     pub(crate) queue: Queue,
     pub(crate) streams: Streams,
     pub(crate) lanes: LiteMap<PhoneNumber, Lane>,
+    pub(crate) conversations: groups::Lanes,
+    pub(crate) marks: Marks,
     pub(crate) ledger: Ledger,
     pub(crate) outgoing: Outgoing,
     pub(crate) copies: Copies,
@@ -124,6 +132,8 @@ impl<S: Sql> Mailbox<S> {
             queue: Queue::default(),
             streams: Streams::default(),
             lanes: LiteMap::new(),
+            conversations: LiteMap::new(),
+            marks: Marks::default(),
             ledger: Ledger::default(),
             outgoing: Outgoing::default(),
             copies: Copies::default(),
@@ -180,6 +190,7 @@ impl<S: Sql> Mailbox<S> {
                 sends: Bucket::default(),
                 receipts: Bucket::default(),
                 signals: Bucket::default(),
+                queries: Bucket::default(),
                 push: None,
             });
         }
@@ -299,8 +310,16 @@ impl<S: Sql> Mailbox<S> {
         &mut self,
         work: impl FnOnce(&mut Queue, &S) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
+        self.others_pay(|mailbox| work(&mut mailbox.queue, &mailbox.sql))
+    }
+
+    /// Does something whose rows somebody else pays for.
+    pub(crate) fn others_pay<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
         let before = self.sql.rows_written();
-        let done = work(&mut self.queue, &self.sql)?;
+        let done = work(self)?;
         self.ledger.others_rows(self.sql.rows_written() - before);
         Ok(done)
     }
@@ -329,6 +348,7 @@ impl<S: Sql> Mailbox<S> {
                 }
             }
             self.lanes.retain(|_, lane| !lane.is_idle());
+            self.depart();
             let limits = self.limits(now);
             self.ledger.settle(&self.sql, now, &limits)?;
         }

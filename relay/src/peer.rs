@@ -2,7 +2,7 @@
 //! either end, so kinds and fields are only ever added, and golden tests pin the bytes.
 
 use estafette_protocol::{
-    Activity, Body, DeviceId, ErrorCode, Mark, MessageId, Millis, PhoneNumber,
+    Activity, Body, DeviceId, ErrorCode, Keys, Mark, MessageId, Millis, PhoneNumber,
 };
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,14 @@ pub enum PeerItem {
         /// When.
         at: Millis,
     },
+    /// Tell me your account's list of devices. Answered by [`Verdict::Delivered`] and, in the order of
+    /// such items, in [`PeerAnswer::keys`].
+    Keys {
+        /// After which place.
+        after: u64,
+        /// Whether a key package of each device is taken.
+        packages: bool,
+    },
     /// My user types in the chat with yours.
     ChatState {
         /// What they do.
@@ -121,6 +129,9 @@ pub struct PeerAnswer {
     pub verdicts: Vec<Verdict>,
     /// When the mailbox took what it took.
     pub at: Millis,
+    /// What was asked for by [`PeerItem::Keys`], each with `query` 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Keys>,
 }
 
 /// What became of one item.
@@ -150,14 +161,18 @@ pub enum Verdict {
     },
 }
 
+/// What an item weighs whose answer may be long: sixteen go in one call.
+const ANSWER_BYTES: usize = 64 * 1024;
+
 impl PeerRequest {
-    /// About how many bytes it takes on the way.
+    /// About how many bytes it takes on the way, or its answer.
     pub(crate) fn weight(item: &PeerItem) -> usize {
         match item {
             PeerItem::Message(message) => message.body.0.len() + 64,
             PeerItem::Stored { ids, .. }
             | PeerItem::Delivered { ids, .. }
             | PeerItem::Receipt { ids, .. } => ids.len() * 17 + 64,
+            PeerItem::Keys { .. } => ANSWER_BYTES,
             PeerItem::Watch { .. }
             | PeerItem::Presence { .. }
             | PeerItem::KeysChanged { .. }

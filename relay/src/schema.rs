@@ -135,6 +135,24 @@ const MIGRATIONS: &[&[&str]] = &[
     ],
     // What is dropped must take as long as what is stored, so something is written: see `privacy.rs`.
     &["CREATE TABLE noise (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT"],
+    // Conversations. `keys` has a device's key packages: how many are left (`remaining`) as a CBOR list of
+    // byte strings, and the last-resort one, empty where there is none; `device` is as in `push`.
+    // `device_list` has the entries of the account's list of devices. `mark` says which devices are to look
+    // into a conversation's log, a bit for each slot: see `marks.rs`.
+    &[
+        "CREATE TABLE keys (
+            slot INTEGER PRIMARY KEY,
+            device BLOB NOT NULL,
+            remaining INTEGER NOT NULL,
+            last_resort BLOB NOT NULL,
+            packages BLOB NOT NULL
+        ) STRICT",
+        "CREATE TABLE device_list (place INTEGER PRIMARY KEY, entry BLOB NOT NULL) STRICT",
+        "CREATE TABLE mark (
+            conversation BLOB PRIMARY KEY,
+            slots INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID",
+    ],
     #[cfg(feature = "rehearsal")]
     &["ALTER TABLE device ADD COLUMN rehearsed INTEGER NOT NULL DEFAULT 0"],
 ];

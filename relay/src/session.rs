@@ -1,6 +1,7 @@
 //! One open socket: which device is at the other end, and how far it has been served.
 
-use estafette_protocol::{DeviceId, Encoding, Millis, PhoneNumber};
+use estafette_protocol::{ConversationId, DeviceId, Encoding, Millis, PhoneNumber};
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::Bucket;
@@ -24,6 +25,10 @@ pub(crate) struct Session {
     pub(crate) available: bool,
     /// Whose presence it watches.
     pub(crate) watched: Vec<Watched>,
+    /// Messages of conversations' logs were put on this socket, and the device has not said that it has
+    /// them: of which conversations, up to which place. Hibernation keeps that there are some.
+    pub(crate) behind: bool,
+    pub(crate) posted: LiteMap<ConversationId, u64>,
 }
 
 /// An account that a socket watches.
@@ -62,6 +67,9 @@ pub(crate) struct Attachment {
     /// The device said that its user is there.
     #[serde(rename = "a", default, skip_serializing_if = "core::ops::Not::not")]
     pub(crate) available: bool,
+    /// Messages of conversations' logs were put on it that the device has not said to have.
+    #[serde(rename = "b", default, skip_serializing_if = "core::ops::Not::not")]
+    pub(crate) behind: bool,
     /// Whose presence it watches, where that was answered.
     #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) watched: Vec<PhoneNumber>,
@@ -79,6 +87,7 @@ impl Session {
             drained: self.drained,
             closed: false,
             available: self.available,
+            behind: self.behind,
             watched: self
                 .watched
                 .iter()
@@ -97,6 +106,8 @@ impl Session {
             drained: attachment.drained,
             batches: Bucket::default(),
             available: attachment.available,
+            behind: attachment.behind,
+            posted: LiteMap::new(),
             watched: attachment
                 .watched
                 .iter()

@@ -176,6 +176,7 @@ fn the_copy_comes_before_the_news_of_it() {
     let held = estafette_relay::PeerAnswer {
         verdicts: vec![estafette_relay::Verdict::Held],
         at: world.now,
+        keys: vec![],
     };
     world.answers(ALICE, BOB, Some(held));
     assert_eq!(world.hears(ALICE, second), [], "and it comes once");

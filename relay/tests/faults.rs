@@ -204,11 +204,12 @@ fn an_answer_that_does_not_fit_its_call_is_none() {
     let alice = world.connect(ALICE, 1);
     world.calls_hang = true;
     world.says(ALICE, alice, &[send(BOB, 1, 1, false)]);
-    let answer = PeerAnswer { verdicts: vec![], at: world.now };
+    let answer = PeerAnswer { verdicts: vec![], at: world.now, keys: vec![] };
     world.answers(ALICE, BOB, Some(answer));
     assert_eq!(refused(&world.hears(ALICE, alice)), [(id(1, 1), ErrorCode::Unavailable)]);
     // An answer to no call, as after a crash, changes nothing.
-    let answer = PeerAnswer { verdicts: vec![Verdict::Stored], at: world.now };
+    let (verdicts, keys) = (vec![Verdict::Stored], vec![]);
+    let answer = PeerAnswer { verdicts, at: world.now, keys };
     world.answers(ALICE, BOB, Some(answer));
     assert_eq!(world.hears(ALICE, alice), []);
 }

@@ -106,7 +106,7 @@ fn answers_between_mailboxes() {
         Verdict::Seen { available: true, last_seen: None },
         Verdict::Seen { available: false, last_seen: Some(NOON) },
     ];
-    let answer = |verdict| PeerAnswer { verdicts: vec![verdict], at: NOON };
+    let answer = |verdict| PeerAnswer { verdicts: vec![verdict], at: NOON, keys: vec![] };
     let pinned = PEER_ANSWERS;
     compare(pinned, &verdicts.map(|verdict| hex(&answer(verdict).encode())));
     for (pinned, verdict) in pinned.iter().zip(verdicts) {

@@ -144,6 +144,10 @@ export class Mailbox extends DurableObject {
     return this.#event((object) => object.account(bytes));
   }
 
+  news(bytes) {
+    return this.#event((object) => object.news(bytes));
+  }
+
   alarm() {
     this.#host.alarm = undefined;
     this.#event((object) => object.alarm());
@@ -221,12 +225,14 @@ class Host {
   alarm;
   #ctx;
   #mailboxes;
+  #conversations;
   #event;
   #timer;
 
   constructor(ctx, env, event) {
     this.#ctx = ctx;
     this.#mailboxes = env.MAILBOX;
+    this.#conversations = env.CONVERSATION;
     this.#event = event;
   }
 
@@ -277,5 +283,16 @@ class Host {
       if (instance === asked) this.#event((object) => object.answer(life, peer, bytes));
     };
     this.#mailboxes.getByName(`+${peer}`).peer(request).then(answered, () => answered());
+  }
+
+  // The same with a conversation, whose object is named by its id in hexadecimal.
+  converse(life, conversation, request) {
+    const asked = instance;
+    const answered = (bytes) => {
+      if (instance === asked) this.#event((object) => object.conversed(life, conversation, bytes));
+    };
+    const digits = Array.from(conversation, (byte) => byte.toString(16).padStart(2, "0"));
+    const called = this.#conversations.getByName(digits.join(""));
+    called.converse(request).then(answered, () => answered());
   }
 }

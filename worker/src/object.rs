@@ -12,9 +12,12 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use estafette_protocol::{Encoding, ErrorCode, Millis, PhoneNumber, WireMessage};
+use estafette_protocol::{
+    ConversationId, Encoding, ErrorCode, Millis, PhoneNumber, WireMessage,
+};
 use estafette_relay::{
-    AccountRequest, Effect, Mailbox, PeerAnswer, PeerRequest, Push, SocketId, StorageError, Wake,
+    AccountRequest, ConversationAnswer, Effect, Mailbox, NewsRequest, PeerAnswer, PeerRequest, Push,
+    SocketId, StorageError, Wake,
 };
 use litemap::LiteMap;
 use wasm_bindgen::prelude::*;
@@ -118,6 +121,12 @@ impl MailboxObject {
         Ok(self.step(|mailbox, now| mailbox.on_account(now, request))?.encode())
     }
 
+    /// A conversation tells what is new, likewise.
+    pub fn news(&mut self, request: Vec<u8>) -> Result<Vec<u8>, JsValue> {
+        let Some(request) = NewsRequest::decode(&request) else { return Ok(Vec::new()) };
+        Ok(self.step(|mailbox, now| mailbox.on_news(now, request))?.encode())
+    }
+
     /// A text message came in on a socket.
     pub fn text(&mut self, socket: u32, message: String) -> Result<(), JsValue> {
         self.message(SocketId(socket), &WireMessage::Text(message))
@@ -144,6 +153,25 @@ impl MailboxObject {
         }
         let answer = answer.and_then(|bytes| PeerAnswer::decode(&bytes));
         Ok(self.step(|mailbox, now| Ok(((), mailbox.on_answer(now, peer, answer)?)))?)
+    }
+
+    /// The same of a call to a conversation.
+    pub fn conversed(
+        &mut self,
+        life: u32,
+        conversation: Vec<u8>,
+        answer: Option<Vec<u8>>,
+    ) -> Result<(), JsValue> {
+        let conversation = conversation.try_into().or(Err(Fault::Call))?;
+        let conversation = ConversationId::from_bytes(conversation);
+        if self.mailbox.is_none() || self.life != life {
+            return Ok(());
+        }
+        let answer = answer.and_then(|bytes| ConversationAnswer::decode(&bytes));
+        let conversed = |mailbox: &mut Mailbox<_>, now| {
+            Ok(((), mailbox.on_conversed(now, conversation, answer)?))
+        };
+        Ok(self.step(conversed)?)
     }
 
     /// A push that this object sent has come through, or has not.
@@ -264,6 +292,11 @@ impl MailboxObject {
             Effect::Call { peer, request } => {
                 let bytes = Uint8Array::from(request.encode().as_slice());
                 self.host.call(self.life, peer.digits() as f64, bytes);
+            }
+            Effect::Converse(request) => {
+                let conversation = Uint8Array::from(&request.conversation.to_bytes()[..]);
+                let bytes = Uint8Array::from(request.encode().as_slice());
+                self.host.converse(self.life, conversation, bytes);
             }
             Effect::Push(push) => self.push(*push),
             Effect::Timer(Some(wait)) => self.host.set_timer(wait as f64),

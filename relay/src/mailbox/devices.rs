@@ -96,6 +96,7 @@ impl<S: Sql> Mailbox<S> {
             sends: Default::default(),
             receipts: Default::default(),
             signals: Default::default(),
+            queries: Default::default(),
             push: None,
         });
         Ok(())
@@ -155,9 +156,15 @@ impl<S: Sql> Mailbox<S> {
         };
         self.commit_held(now)?;
         let device = self.devices.remove(place);
-        for statement in ["DELETE FROM device WHERE slot = ?", "DELETE FROM push WHERE slot = ?"] {
+        for statement in [
+            "DELETE FROM device WHERE slot = ?",
+            "DELETE FROM push WHERE slot = ?",
+            "DELETE FROM keys WHERE slot = ?",
+            "UPDATE mark SET slots = slots & ~(1 << ?1) WHERE slots & (1 << ?1)",
+        ] {
             self.sql.run(statement, &[u64::from(device.slot).into()])?;
         }
+        self.sql.run("DELETE FROM mark WHERE slots = 0", &[])?;
         self.cut_off(&device);
         // Without any device, what waits, waits for the next.
         if !self.devices.is_empty() {
@@ -172,6 +179,7 @@ impl<S: Sql> Mailbox<S> {
             self.dismiss(socket, ErrorCode::DeviceRemoved);
         }
         self.copies.forget(device.id);
+        self.marks.forget(device.id);
         self.queue.forget_device(device.slot);
     }
 

@@ -3,7 +3,7 @@
 use estafette_protocol::http::Attribute;
 use estafette_protocol::{
     Ack, ClientFrame, Decoded, DeviceId, Drained, ErrorCode, ErrorFrame, Hello, Mark, MessageId,
-    Millis, PhoneNumber, Receipt, Refused, Send, ServerFrame, WireMessage, limits,
+    Millis, News as LogNews, PhoneNumber, Receipt, Refused, Send, ServerFrame, WireMessage, limits,
 };
 
 use super::Mailbox;
@@ -63,12 +63,19 @@ impl<S: Sql> Mailbox<S> {
             batches: Default::default(),
             available: false,
             watched: Vec::new(),
+            behind: false,
+            posted: Default::default(),
         };
         self.sessions.insert(socket, session);
         let waiting = self.queue.waiting_for(slot);
         let (account, device) = (connect.account, connect.device);
-        let hello = Hello { account, device, now, waiting, key_packages: None };
+        let key_packages = self.keys_left(slot, device)?;
+        let hello = Hello { account, device, now, waiting, key_packages };
         self.put(socket, &ServerFrame::Hello(hello));
+        let conversations = self.marked_for(slot)?;
+        if !conversations.is_empty() {
+            self.put(socket, &ServerFrame::News(LogNews { conversations }));
+        }
         self.remember(socket);
         self.fill(socket)?;
         Ok(Ok((socket, self.finish(now)?)))
@@ -111,7 +118,7 @@ impl<S: Sql> Mailbox<S> {
             self.touch(now, session.device)?;
             self.commit_held(now)?;
             self.copies.forget(session.device);
-            self.wake_one(now, session.device)?;
+            self.wake_one(now, session.device, session.behind)?;
         }
         self.finish(now)
     }
@@ -144,17 +151,17 @@ impl<S: Sql> Mailbox<S> {
                     self.put(socket, &fault(code));
                 }
             }
-            Decoded::Frame(
-                ClientFrame::Post(_)
-                | ClientFrame::Passed(_)
-                | ClientFrame::PublishKeys(_)
-                | ClientFrame::Enlist(_)
-                | ClientFrame::FetchKeys(_)
-                | ClientFrame::Commit(_)
-                | ClientFrame::FetchLog(_)
-                | ClientFrame::Leave(_)
-                | ClientFrame::Knock(_),
-            ) => self.put(socket, &fault(ErrorCode::UnknownFrame)),
+            Decoded::Frame(ClientFrame::Post(post)) => self.on_post(now, device, post),
+            Decoded::Frame(ClientFrame::Passed(said)) => self.on_passed(socket, device, said),
+            Decoded::Frame(ClientFrame::PublishKeys(said)) => {
+                self.on_publish_keys(now, device, said)?;
+            }
+            Decoded::Frame(ClientFrame::Enlist(said)) => self.on_enlist(now, device, said)?,
+            Decoded::Frame(ClientFrame::FetchKeys(said)) => self.on_fetch_keys(now, device, said)?,
+            Decoded::Frame(ClientFrame::Commit(said)) => self.on_commit(now, device, said),
+            Decoded::Frame(ClientFrame::FetchLog(said)) => self.on_fetch_log(now, device, said),
+            Decoded::Frame(ClientFrame::Leave(said)) => self.on_leave(now, device, said),
+            Decoded::Frame(ClientFrame::Knock(said)) => self.on_knock(now, device, said),
             Decoded::Malformed(Some(id)) => self.refuse(device, id, ErrorCode::Malformed.into()),
             Decoded::Malformed(None) => self.put(socket, &fault(ErrorCode::Malformed)),
             Decoded::Unknown => self.put(socket, &fault(ErrorCode::UnknownFrame)),
@@ -231,6 +238,16 @@ impl<S: Sql> Mailbox<S> {
         to: PhoneNumber,
         bucket: impl Fn(&mut super::Device) -> &mut crate::bucket::Bucket,
     ) -> Result<(), Refusal> {
+        self.admit_rate(now, device, bucket)?;
+        self.has_room(to)
+    }
+
+    fn admit_rate(
+        &mut self,
+        now: Millis,
+        device: DeviceId,
+        bucket: impl Fn(&mut super::Device) -> &mut crate::bucket::Bucket,
+    ) -> Result<(), Refusal> {
         let Config { send_burst: burst, sends_per_second: rate, daily_budget, .. } =
             self.limits(now);
         let Some(known) = self.device_mut(device) else {
@@ -238,10 +255,19 @@ impl<S: Sql> Mailbox<S> {
         };
         let refusal = |code| move |wait| Refusal { code, retry_after: Some(wait) };
         bucket(known).take(now, burst, rate).map_err(refusal(ErrorCode::RateLimited))?;
-        self.ledger.check(now, daily_budget).map_err(refusal(ErrorCode::BudgetExhausted))?;
+        self.ledger.check(now, daily_budget).map_err(refusal(ErrorCode::BudgetExhausted))
+    }
+
+    /// A message for a conversation counts as one for an account.
+    pub(crate) fn admit_post(&mut self, now: Millis, device: DeviceId) -> Result<(), Refusal> {
+        self.admit_rate(now, device, |device| &mut device.sends)
+    }
+
+    /// Whether something more may wait for another account.
+    pub(crate) fn has_room(&self, to: PhoneNumber) -> Result<(), Refusal> {
         match self.lanes.get(&to) {
             Some(lane) if lane.waiting.len() >= LANE_ITEMS_MAX => {
-                Err(refusal(ErrorCode::Unavailable)(1000))
+                Err(Refusal { code: ErrorCode::Unavailable, retry_after: Some(1000) })
             }
             _ => Ok(()),
         }

@@ -1,7 +1,7 @@
 //! The entrance for other mailboxes: they call, and they answer this one's calls.
 
 use estafette_protocol::{
-    Deliver, DeviceId, Doing, ErrorCode, Fault, Mark, MessageId, Millis, PhoneNumber, Receipted,
+    Deliver, DeviceId, Doing, ErrorCode, Fault, Keys, Mark, MessageId, Millis, PhoneNumber, Receipted,
     Refused, ServerFrame, limits,
 };
 use litemap::LiteMap;
@@ -46,14 +46,16 @@ impl<S: Sql> Mailbox<S> {
         if self.account != Some(request.to) {
             let verdict = refused(ErrorCode::Unregistered);
             let verdicts = vec![verdict; request.items.len()];
-            return Ok((PeerAnswer { verdicts, at: now }, self.finish(now)?));
+            return Ok((PeerAnswer { verdicts, at: now, keys: vec![] }, self.finish(now)?));
         }
         self.lapse(now)?;
         self.copy_before_news(now, &request)?;
         let mut verdicts = Vec::with_capacity(request.items.len());
         let mut admitted = Admitted::new();
+        let mut keys = Vec::new();
         for item in request.items {
-            let verdict = self.on_item(now, request.from, item, verdicts.len(), &mut admitted)?;
+            let (index, from) = (verdicts.len(), request.from);
+            let verdict = self.on_item(now, from, item, index, &mut admitted, &mut keys)?;
             verdicts.push(verdict);
         }
         // What is stored and not admitted waits already.
@@ -69,7 +71,7 @@ impl<S: Sql> Mailbox<S> {
                 *place = verdict;
             }
         }
-        Ok((PeerAnswer { verdicts, at: now }, self.finish(now)?))
+        Ok((PeerAnswer { verdicts, at: now, keys }, self.finish(now)?))
     }
 
     fn on_item(
@@ -79,6 +81,7 @@ impl<S: Sql> Mailbox<S> {
         item: PeerItem,
         index: usize,
         admitted: &mut Admitted,
+        keys: &mut Vec<Keys>,
     ) -> Result<Verdict, StorageError> {
         let is_dropped = self.turns_away(from, &item)?;
         Ok(match item {
@@ -89,6 +92,7 @@ impl<S: Sql> Mailbox<S> {
                 Verdict::Delivered
             }
             PeerItem::Receipt { .. } if is_dropped => self.drop_item(&item, admitted.len()),
+            PeerItem::Keys { after, packages } => self.on_peer_keys(after, packages, keys)?,
             PeerItem::Watch { last_seen, online } => self.on_watch(from, last_seen, online)?,
             PeerItem::Presence { available, last_seen, at } => {
                 self.on_peer_presence(from, available, last_seen, at)
@@ -378,11 +382,13 @@ impl<S: Sql> Mailbox<S> {
         let answer = answer.filter(|answer| answer.verdicts.len() == items.len());
         let at = answer.as_ref().map_or(now, |answer| answer.at);
         let mut replies = Replies::default();
-        let verdicts = answer.map(|answer| answer.verdicts);
+        let (verdicts, keys) = answer.map(|answer| (answer.verdicts, answer.keys)).unzip();
+        let mut keys = keys.into_iter().flatten();
         let mut stored = false;
         let mut copies = Gathered::new();
         for (index, LaneItem { item, concern }) in items.into_iter().enumerate() {
-            let verdict = verdicts.as_ref().and_then(|verdicts| verdicts.get(index)).copied();
+            let verdict =
+                verdicts.as_ref().and_then(|all: &Vec<Verdict>| all.get(index)).copied();
             match concern {
                 Concern::Device { device, id } => {
                     stored |= verdict == Some(Verdict::Stored);
@@ -392,6 +398,11 @@ impl<S: Sql> Mailbox<S> {
                 Concern::Told(positions) => self.on_told(now, peer, &item, &positions, verdict)?,
                 Concern::Owed(id) if is_final(verdict) => {
                     self.sql.run("DELETE FROM owed WHERE id = ?", &[id.into()])?;
+                }
+                Concern::Query { device, query } => {
+                    let is_found = verdict == Some(Verdict::Delivered);
+                    let found = if is_found { keys.next() } else { None };
+                    self.on_keys(device, query, verdict, found);
                 }
                 Concern::Watch => self.on_watched(peer, at, verdict),
                 Concern::Watcher => self.on_watcher_told(peer, verdict)?,
@@ -414,13 +425,12 @@ impl<S: Sql> Mailbox<S> {
         peer: PhoneNumber,
         replies: Replies,
     ) -> Result<(), StorageError> {
-        let Replies { sent, delivered, refused } = replies;
-        for (device, ids) in sent {
+        let mut replies = replies;
+        for (device, ids) in std::mem::take(&mut replies.sent) {
             self.tell_sent(device, ids, at);
         }
-        for ((device, code), (ids, retry_after)) in refused {
-            self.tell(device, &ServerFrame::Refused(Refused { ids, code, retry_after }));
-        }
+        let delivered = std::mem::take(&mut replies.delivered);
+        self.tell_refused(replies);
         if delivered.is_empty() {
             return Ok(());
         }
@@ -431,6 +441,12 @@ impl<S: Sql> Mailbox<S> {
         let (device, repeats, except, must_store) = (None, None, None, false);
         let incoming = Incoming { id, from: peer, device, repeats, except, must_store, frame };
         self.admit_all(now, &mut vec![(0, incoming)], self.slots()).map(drop)
+    }
+
+    pub(crate) fn tell_refused(&mut self, replies: Replies) {
+        for ((device, code), (ids, retry_after)) in replies.refused {
+            self.tell(device, &ServerFrame::Refused(Refused { ids, code, retry_after }));
+        }
     }
 
     /// The sender's mailbox was told that a device has its messages; or it couldn't be, and is owed
@@ -515,8 +531,8 @@ pub(crate) struct Delivered {
 
 /// What the devices that handed something over are to hear, gathered over one answer.
 #[derive(Default)]
-struct Replies {
-    sent: LiteMap<DeviceId, Vec<MessageId>>,
+pub(crate) struct Replies {
+    pub(crate) sent: LiteMap<DeviceId, Vec<MessageId>>,
     /// Messages that a device of the peer has already.
     delivered: Vec<MessageId>,
     refused: LiteMap<(DeviceId, ErrorCode), (Vec<MessageId>, Option<Millis>)>,
@@ -530,10 +546,10 @@ impl Replies {
             Some(Verdict::Held) => return,
             Some(Verdict::Delivered) if is_message => {
                 self.delivered.push(id);
-                return self.sent.entry(device).or_default().push(id);
+                return self.sent(device, id);
             }
             Some(Verdict::Stored | Verdict::Delivered) => {
-                return self.sent.entry(device).or_default().push(id);
+                return self.sent(device, id);
             }
             Some(Verdict::Refused { code, retry_after }) => Refusal { code, retry_after },
             // Not the answer to that.
@@ -541,6 +557,14 @@ impl Replies {
                 Refusal { code: ErrorCode::Unavailable, retry_after: Some(RETRY) }
             }
         };
+        self.refuse(device, id, refusal);
+    }
+
+    pub(crate) fn sent(&mut self, device: DeviceId, id: MessageId) {
+        self.sent.entry(device).or_default().push(id);
+    }
+
+    pub(crate) fn refuse(&mut self, device: DeviceId, id: MessageId, refusal: Refusal) {
         let (ids, retry_after) = self.refused.entry((device, refusal.code)).or_default();
         ids.push(id);
         *retry_after = refusal.retry_after.max(*retry_after);

@@ -3,7 +3,7 @@
 //! Invariants:
 //! - a device with a socket is never pushed to;
 //! - a device that sleeps and has subscribed is pushed to once for all messages that are committed for
-//!   it within [`limits::PUSH_BURST`](estafette_protocol::limits::PUSH_BURST) of the push, or while it
+//!   it, and all that conversations have for it, within [`limits::PUSH_BURST`](estafette_protocol::limits::PUSH_BURST) of the push, or while it
 //!   is under way or to be tried again;
 //! - of a device, at most one push is under way.
 //!
@@ -11,7 +11,7 @@
 //! but also what the sender was to be told: the message comes again, and then it is made up for.
 
 use estafette_protocol::http::{PushKeys, PushSubscription};
-use estafette_protocol::push::Notification;
+use estafette_protocol::push::{LogNotification, Notification};
 use estafette_protocol::{DeviceId, Millis};
 
 use super::Mailbox;
@@ -49,7 +49,9 @@ impl<S: Sql> Mailbox<S> {
         let first_wait = self.config.push_retry;
         let Some(device) = self.devices.get(place) else { return Ok(()) };
         let (slot, id) = (device.slot, device.id);
-        let asleep = self.socket_of(id).is_none() && self.queue.messages_for(slot) > 0;
+        let asleep = outcome != PushOutcome::Accepted
+            && self.socket_of(id).is_none()
+            && (self.queue.messages_for(slot) > 0 || self.newest_marked_for(slot)?.is_some());
         let Some(device) = self.devices.get_mut(place) else { return Ok(()) };
         let Some(pusher) = &mut device.push else { return Ok(()) };
         match pusher.note(now, outcome, asleep, first_wait) {
@@ -69,18 +71,24 @@ impl<S: Sql> Mailbox<S> {
 
     /// Messages were committed: wakes every device that sleeps, unless it was just pushed to.
     pub(crate) fn wake_sleepers(&mut self, now: Millis) -> Result<(), StorageError> {
-        self.push_where(now, |_, pusher| pusher.begins_burst(now))
+        self.push_where(now, true, |_, pusher| pusher.begins_burst(now))
     }
 
     /// A sender repeats what is stored: it may be that the last waking, which stored it, ended before it
     /// pushed.
     pub(crate) fn wake_forgotten(&mut self, now: Millis) -> Result<(), StorageError> {
-        self.push_where(now, |_, pusher| !pusher.was_pushed() && pusher.may_depart(now))
+        self.push_where(now, true, |_, pusher| !pusher.was_pushed() && pusher.may_depart(now))
     }
 
-    /// A device is gone. What waits for it may never have come through.
-    pub(crate) fn wake_one(&mut self, now: Millis, device: DeviceId) -> Result<(), StorageError> {
-        self.push_where(now, |id, pusher| id == device && pusher.begins_burst(now))
+    /// A device is gone. What waits for it may never have come through, nor what conversations had for it
+    /// (`behind`).
+    pub(crate) fn wake_one(
+        &mut self,
+        now: Millis,
+        device: DeviceId,
+        behind: bool,
+    ) -> Result<(), StorageError> {
+        self.push_where(now, behind, |id, pusher| id == device && pusher.begins_burst(now))
     }
 
     /// From the alarm: tries again what has failed.
@@ -95,7 +103,7 @@ impl<S: Sql> Mailbox<S> {
             if !pusher.may_depart(now) {
                 let at = standing.not_before;
                 self.want_alarm(if at > now { at } else { now + self.config.push_retry });
-            } else if !self.push(now, place)? {
+            } else if !self.push(now, place, true)? {
                 // It came by itself.
                 if let Some(pusher) =
                     self.devices.get_mut(place).and_then(|device| device.push.as_mut())
@@ -111,29 +119,35 @@ impl<S: Sql> Mailbox<S> {
     fn push_where(
         &mut self,
         now: Millis,
+        marks: bool,
         wanted: impl Fn(DeviceId, &Pusher) -> bool,
     ) -> Result<(), StorageError> {
         for place in 0..self.devices.len() {
             let pushed =
                 self.devices.get(place).and_then(|device| Some((device.id, device.push.as_ref()?)));
             if pushed.is_some_and(|(id, pusher)| wanted(id, pusher)) {
-                self.push(now, place)?;
+                self.push(now, place, marks)?;
             }
         }
         Ok(())
     }
 
-    /// Pushes to a device, if it sleeps and a message waits for it.
-    fn push(&mut self, now: Millis, place: usize) -> Result<bool, StorageError> {
+    /// Pushes to a device, if it sleeps and a message waits for it, or (`marks`) a conversation's log.
+    fn push(&mut self, now: Millis, place: usize, marks: bool) -> Result<bool, StorageError> {
         let Some(device) = self.devices.get(place) else { return Ok(false) };
         let (slot, id) = (device.slot, device.id);
         // Who is suspended could not fetch what they are woken for.
         if self.socket_of(id).is_some() || self.suspended_at.is_some() {
             return Ok(false);
         }
-        let Some((message, expires_at)) = self.queue.newest_message(&self.sql, slot)? else {
-            return Ok(false);
+        let message = self.queue.newest_message(&self.sql, slot)?;
+        let marked = match message {
+            None if marks => self.newest_marked_for(slot)?,
+            _ => None,
         };
+        if message.is_none() && marked.is_none() {
+            return Ok(false);
+        }
         let waiting = self.queue.messages_for(slot);
         // What is over its budget is fetched when the device comes by itself.
         if self.ledger.check(now, self.limits(now).daily_budget).is_err() {
@@ -144,15 +158,25 @@ impl<S: Sql> Mailbox<S> {
         let pusher = self.devices.get_mut(place).and_then(|device| device.push.as_mut());
         let Some(pusher) = pusher else { return Ok(false) };
         pusher.departs(push_id, now);
-        let body = Some(message.body).filter(|_| !pusher.standing.brief);
-        let notification =
-            Notification { from: message.from, id: message.id, at: message.at, waiting, body };
+        let brief = pusher.standing.brief;
+        let (payload, expires_at) = match (message, marked) {
+            (Some((message, expires_at)), _) => {
+                let body = Some(message.body).filter(|_| !brief);
+                let (from, id, at) = (message.from, message.id, message.at);
+                (Notification { from, id, at, waiting, body }.to_payload(), expires_at)
+            }
+            (None, Some(conversation)) => {
+                let payload = LogNotification { conversation, at: now }.to_payload();
+                (payload, now + self.config.message_life)
+            }
+            (None, None) => return Ok(false),
+        };
         self.ledger.push();
         self.effects.push(Effect::Push(Box::new(Push {
             id: push_id,
             device: id,
             subscription: pusher.subscription.clone(),
-            payload: notification.to_payload(),
+            payload,
             ttl: ttl(now, expires_at),
         })));
         Ok(true)

@@ -9,7 +9,7 @@ use base64ct::{Base64, Encoding as _};
 use estafette_protocol::http::{Export, ExportedDevice, Waiting};
 use estafette_protocol::{DeviceId, ErrorCode, Millis};
 
-use super::{Copies, Lookups, Mailbox, Presence, Privacy};
+use super::{Copies, Lookups, Mailbox, Marks, Presence, Privacy};
 use crate::account::AccountAnswer;
 use crate::effect::Refusal;
 use crate::queue::Queue;
@@ -74,7 +74,8 @@ impl<S: Sql> Mailbox<S> {
         }
         self.account = None;
         self.devices.clear();
-        self.lanes = Default::default();
+        (self.lanes, self.conversations) = Default::default();
+        self.marks = Marks::default();
         (self.queue, self.streams) = (Queue::default(), Streams::default());
         (self.copies, self.presence) = (Copies::default(), Presence::default());
         (self.privacy, self.lookups) = (Privacy::default(), Lookups::default());

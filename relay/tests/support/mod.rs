@@ -3,6 +3,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::panic, clippy::indexing_slicing)]
 
+mod conversation;
 mod db;
 mod frames;
 pub mod people;
@@ -12,6 +13,8 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+#[allow(unused_imports)]
+pub use conversation::*;
 pub use db::Db;
 use estafette_protocol::*;
 use estafette_relay::*;
@@ -90,6 +93,10 @@ pub struct World {
     pub config: Config,
     pub objects: BTreeMap<u64, Object>,
     calls: VecDeque<(u64, PeerRequest)>,
+    /// What was asked of conversations, by whom.
+    pub asked: VecDeque<(u64, ConversationRequest)>,
+    /// Those that answer.
+    pub conversations: BTreeMap<ConversationId, Toy>,
     /// Calls to this account fail before they take effect.
     pub unreachable: Option<u64>,
     /// Calls to this account take effect, and are reported failed.
@@ -119,6 +126,8 @@ impl World {
             config: Config { new_account: 0, ..Config::default() },
             objects: BTreeMap::new(),
             calls: VecDeque::new(),
+            asked: VecDeque::new(),
+            conversations: BTreeMap::new(),
             unreachable: None,
             mute: None,
             loses: None,
@@ -458,6 +467,7 @@ impl World {
                     }
                 }
                 Effect::Call { request, .. } => self.calls.push_back((account, request)),
+                Effect::Converse(request) => self.asked.push_back((account, request)),
                 Effect::Push(push) => {
                     let mut sockets = object.sockets.values();
                     let connected = sockets
@@ -484,6 +494,9 @@ impl World {
     /// Lets the calls that are under way arrive, and those that follow from them.
     pub fn settle(&mut self) {
         while !self.calls_hang {
+            if self.converse() {
+                continue;
+            }
             let Some((from, request)) = self.calls.pop_front() else { return };
             self.called += 1;
             let to = request.to;

@@ -462,6 +462,8 @@ impl World {
                 }
             }
             Effect::Call { peer, request } => self.depart(object, peer, request.encode()),
+            // No client of the simulation asks anything of a conversation yet.
+            Effect::Converse(_) => {}
             Effect::Timer(wait) => {
                 self.objects[object].timer += 1;
                 let timer = self.objects[object].timer;
