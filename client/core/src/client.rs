@@ -7,26 +7,35 @@
 //!   to wake, which is in the future of what it has done.
 
 mod connection;
+mod conversations;
 mod departure;
 mod files;
 mod inbox;
+mod keys;
 mod moving;
 mod outbox;
 mod presence;
+mod queries;
 mod receipts;
 mod retry;
+mod sealing;
 mod siblings;
 mod time;
 mod typing;
 
-use estafette_protocol::{DeviceId, MessageId, Millis, PhoneNumber, limits};
+use estafette_protocol::{DeviceId, MessageId, Millis, PhoneNumber};
 
 use crate::clock::{Clock, Entropy, Timer, UNDATED};
 use crate::store::Setting;
+use crate::mls::envelope::CONTENT_BYTES_MAX;
+use crate::mls::{AccountKey, AccountSecret, Leaf, Mls};
 use crate::{Chat, Config, Contact, ContentError, Effect, Input, Message, Store, StoreError};
 use connection::Link;
+use conversations::Conversations;
+use keys::{Keyring, Publishing};
 use outbox::Outbox;
 use presence::Availability;
+use queries::Queries;
 use receipts::Receipts;
 use typing::Typing;
 
@@ -39,10 +48,26 @@ pub struct Identity {
     pub device: DeviceId,
 }
 
+/// What a device knows and the server does not. It is kept apart from the store, which may be deleted.
+#[derive(Clone)]
+pub struct Secrets {
+    /// The seed of the device's identity key.
+    pub device: [u8; 32],
+    /// What all devices of the account know.
+    pub account: AccountSecret,
+}
+
+/// Shows nothing.
+impl core::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Secrets")
+    }
+}
+
 /// Why a message was not taken. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// The body is longer than [`estafette_protocol::limits::BODY_BYTES_MAX`].
+    /// The body is longer than [`CONTENT_BYTES_MAX`].
     #[error("the message is too long: {bytes} bytes, and at most {max} are sent")]
     TooLarge {
         /// Its length.
@@ -115,6 +140,14 @@ pub struct Client {
     open_chat: Option<PhoneNumber>,
     availability: Availability,
     typing: Typing,
+    mls: Mls,
+    account_key: AccountKey,
+    keyring: Keyring,
+    publishing: Publishing,
+    queries: Queries,
+    conversations: Conversations,
+    /// All that waited on this connection has come.
+    drained: bool,
     /// The store failed, and what is in memory may differ from it.
     stale: bool,
     /// The time that the last [`Effect::WakeAt`] named.
@@ -128,16 +161,18 @@ impl Client {
     pub fn start(
         store: Store,
         me: Identity,
+        secrets: &Secrets,
         entropy: Box<dyn FnMut() -> u64 + Send>,
         now: Millis,
     ) -> Result<Self, StoreError> {
-        Self::start_with(store, me, Config::default(), entropy, now)
+        Self::start_with(store, me, secrets, Config::default(), entropy, now)
     }
 
     /// The same with another configuration.
     pub fn start_with(
         store: Store,
         me: Identity,
+        secrets: &Secrets,
         config: Config,
         entropy: Box<dyn FnMut() -> u64 + Send>,
         now: Millis,
@@ -170,6 +205,13 @@ impl Client {
             open_chat: None,
             availability: Availability::default(),
             typing: Typing::default(),
+            mls: Mls::new(Leaf { account: me.account, device: me.device }, &secrets.device),
+            account_key: secrets.account.account_key(),
+            keyring: Keyring::default(),
+            publishing: Publishing::default(),
+            queries: Queries::default(),
+            conversations: Conversations::default(),
+            drained: false,
             stale: false,
             told: None,
             effects: Vec::new(),
@@ -211,7 +253,7 @@ impl Client {
         to: PhoneNumber,
         bodies: Vec<Vec<u8>>,
     ) -> Result<(Vec<MessageId>, Vec<Effect>), ClientError> {
-        let max = limits::BODY_BYTES_MAX;
+        let max = CONTENT_BYTES_MAX;
         if let Some(bytes) = bodies.iter().map(Vec::len).find(|bytes| *bytes > max) {
             return Err(ClientError::TooLarge { bytes, max });
         }
@@ -237,6 +279,7 @@ impl Client {
         })?;
         let ids = queued.iter().map(|queued| queued.id).collect();
         self.outbox.add(queued);
+        self.has_to_say(to);
         Ok(ids)
     }
 
@@ -286,6 +329,8 @@ impl Client {
             let timers = [self.ack_timer, self.housekeeping].map(|timer| timer.map(Timer::at));
             times.extend([self.outbox.next_time(), self.receipts.next_time()]);
             times.push(self.availability.next_time());
+            times.extend([self.queries.next_time(), self.publishing.next_time()]);
+            times.push(self.conversations.next_time());
             times.extend(timers);
         }
         times.into_iter().flatten().min()

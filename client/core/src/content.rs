@@ -13,6 +13,7 @@ mod fields;
 mod media;
 mod moved;
 mod picture;
+mod unopened;
 
 use core::fmt;
 
@@ -20,6 +21,7 @@ use self::fields::Fields;
 pub use self::media::{About, CAPTION_BYTES_MAX, Media, NAME_BYTES_MAX};
 pub use self::moved::Moved;
 pub use self::picture::Picture;
+pub use self::unopened::Unopened;
 
 /// What tells content from text: CBOR's tag 55799, which means nothing but "this is CBOR".
 const TAG: [u8; 3] = [0xd9, 0xd9, 0xf7];
@@ -34,6 +36,8 @@ pub enum Content<'a> {
     Media(Box<Media>),
     /// The sender has another number.
     Moved(Moved),
+    /// Nothing that this device can open.
+    Unopened(Unopened),
     /// Something of this kind, which this version does not know.
     Unknown(&'a str),
 }
@@ -66,6 +70,7 @@ impl<'a> Content<'a> {
         match fields.text("kind")?.ok_or(ContentError::Malformed)? {
             Media::KIND => Ok(Self::Media(Box::new(Media::read(&fields)?))),
             Moved::KIND => Ok(Self::Moved(Moved::read(&fields)?)),
+            Unopened::KIND => Ok(Self::Unopened(Unopened::read(&fields)?)),
             kind => Ok(Self::Unknown(kind)),
         }
     }
@@ -78,6 +83,7 @@ impl fmt::Debug for Content<'_> {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
             Self::Media(media) => media.fmt(f),
             Self::Moved(moved) => moved.fmt(f),
+            Self::Unopened(unopened) => unopened.fmt(f),
             Self::Unknown(_) => f.write_str("Unknown"),
         }
     }

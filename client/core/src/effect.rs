@@ -1,7 +1,8 @@
 //! What happens to a client, and what it asks its shell to do.
 
-use estafette_protocol::{Activity, ErrorCode, MessageId, Millis, PhoneNumber, WireMessage};
+use estafette_protocol::{Activity, ConversationId, ErrorCode, MessageId, Millis, PhoneNumber, WireMessage};
 
+use crate::mls::Suspicion;
 use crate::{Message, Status, StoreError};
 
 /// What happened.
@@ -118,6 +119,32 @@ pub enum Event {
         peer: PhoneNumber,
         /// When, by the server's clock.
         at: Millis,
+    },
+    /// An account has another key than it had: it was registered anew, or somebody is in between. What its
+    /// user has compared does not hold any more.
+    KeyChanged {
+        /// Whose.
+        account: PhoneNumber,
+    },
+    /// What the server tells of an account's devices does not go on from what it told before. It is not
+    /// believed.
+    ListBroken {
+        /// Whose.
+        account: PhoneNumber,
+    },
+    /// Somebody, the server or a member, did in a conversation what nobody honest does. It was not followed.
+    Suspicious {
+        /// In which.
+        conversation: ConversationId,
+        /// What.
+        suspicion: Suspicion,
+    },
+    /// A message was not sealed by whom the server names, or is damaged. Its words are not shown.
+    Forged {
+        /// Who is said to have sent it.
+        from: PhoneNumber,
+        /// Under which id.
+        id: MessageId,
     },
     /// What a peer does in their chat with this account has changed.
     Activity {

@@ -24,10 +24,10 @@ mod store;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 use sqlite_wasm_rs as _;
 
-pub use client::{Client, ClientError, Identity, Pending};
+pub use client::{Client, ClientError, Identity, Pending, Secrets};
 pub use config::Config;
 pub use content::{
-    About, CAPTION_BYTES_MAX, Content, ContentError, Media, Moved, NAME_BYTES_MAX, Picture,
+    About, CAPTION_BYTES_MAX, Content, ContentError, Media, Moved, NAME_BYTES_MAX, Picture, Unopened,
 };
 pub use effect::{Effect, Event, Input};
 pub use message::{Chat, Contact, Message, Status};

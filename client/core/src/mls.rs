@@ -14,6 +14,7 @@
 
 mod check;
 mod devices;
+pub mod envelope;
 mod group;
 mod settings;
 mod storage;

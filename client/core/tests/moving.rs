@@ -89,7 +89,7 @@ fn the_store_goes_along_and_is_nobody_elses() {
     store.move_to(number(NEW)).unwrap();
     let store = Store::on(store.into_connection()).unwrap();
     let me = |account| Identity { account: number(account), device: DeviceId(9) };
-    let old = Client::start(store, me(ALICE), entropy(3), START);
+    let old = Client::start(store, me(ALICE), &secrets(), entropy(3), START);
     assert_eq!(old.err(), Some(StoreError::OtherAccount));
 }
 
@@ -100,7 +100,7 @@ fn what_was_said_under_the_old_number_is_still_there() {
     let store = phone.client.into_store();
     store.move_to(number(NEW)).unwrap();
     let me = Identity { account: number(NEW), device: DeviceId(9) };
-    let mut client = Client::start(store, me, entropy(3), START).unwrap();
+    let mut client = Client::start(store, me, &secrets(), entropy(3), START).unwrap();
     let texts: Vec<_> = client.history(number(BOB), 9).unwrap();
     assert_eq!((texts.len(), &texts[0].body[..]), (2, &b"hi"[..]));
     assert!(!client.store().is_stranger(number(NEW)).unwrap(), "that is oneself");

@@ -3,6 +3,7 @@
 
 mod harness;
 
+use estafette_core::mls::Leaf;
 use estafette_core::{Client, Event, Input, Status, Store};
 use estafette_protocol::{Body, Deliver, DeviceId, ErrorCode, Mark, MessageId, ServerFrame};
 use harness::*;
@@ -281,13 +282,17 @@ fn what_is_not_understood_is_left_and_the_rest_taken() {
     phone.encoding = estafette_protocol::Encoding::Json;
     let store = Store::in_memory().unwrap();
     let config = estafette_core::Config { encoding: phone.encoding, ..Default::default() };
-    phone.client = Client::start_with(store, alice(), config, entropy(1), START).unwrap();
+    phone.client = Client::start_with(store, alice(), &secrets(), config, entropy(1), START).unwrap();
     phone.connects();
+    phone.hears(vec![deliver(BOB, 5, 9, "of a conversation that this device is in")]);
+    let bob = Leaf { account: number(BOB), device: TABLET };
+    let body = people(|people| people.seal(bob, number(ALICE), id(5, 1), b"hi"));
+    let body = data_encoding::BASE64.encode(&body.0);
     let text = format!(
         r#"[{{"weather": {{"rain": true}}}}, {{"deliver": {{"id": "no id"}}}},
             {{"error": {{"code": "unknown_frame", "index": 3}}}},
             {{"deliver": {{"id": "{}", "from": "+{BOB}", "device": "{TABLET}", "at": 1,
-                "body": "aGk=", "colour": "red"}}}}]"#,
+                "body": "{body}", "colour": "red"}}}}]"#,
         id(5, 1)
     );
     let said = phone.input(Input::Message(estafette_protocol::WireMessage::Text(text)));

@@ -4,6 +4,7 @@
 mod harness;
 
 use estafette_core::{ClientError, Config, Event, Input, Status, Store};
+use estafette_core::mls::envelope::CONTENT_BYTES_MAX;
 use estafette_protocol::{ErrorCode, Mark, MessageId, Millis, limits};
 use harness::*;
 
@@ -271,7 +272,7 @@ fn batches_stay_within_the_limits() {
     for encoding in [estafette_protocol::Encoding::Cbor, estafette_protocol::Encoding::Json] {
         let store = Store::in_memory().unwrap();
         let mut phone = Phone::with(store, 1, START, Config { encoding, ..config });
-        let bodies = vec![vec![b'x'; limits::BODY_BYTES_MAX]; 40];
+        let bodies = vec![vec![b'x'; CONTENT_BYTES_MAX]; 40];
         phone.client.send_all(START, number(BOB), bodies).unwrap();
         let said = phone.connects();
         assert_eq!(said.sends().len(), 40);
@@ -285,9 +286,9 @@ fn limits_change_nothing() {
     let store = Store::in_memory().unwrap();
     let config = Config { outbox_max: 2, ..Config::default() };
     let mut phone = Phone::with(store, 1, START, config);
-    let long = vec![0; limits::BODY_BYTES_MAX + 1];
+    let long = vec![0; CONTENT_BYTES_MAX + 1];
     let error = phone.client.send_all(START, number(BOB), vec![vec![1], long]).unwrap_err();
-    let (bytes, max) = (limits::BODY_BYTES_MAX + 1, limits::BODY_BYTES_MAX);
+    let (bytes, max) = (CONTENT_BYTES_MAX + 1, CONTENT_BYTES_MAX);
     assert_eq!(error, ClientError::TooLarge { bytes, max });
     burst(&mut phone, 2);
     let error = phone.client.send(START, number(BOB), vec![1]).unwrap_err();

@@ -3,7 +3,7 @@
 
 mod harness;
 
-use estafette_core::{Event, Input, Status};
+use estafette_core::{Content, Event, Input, Status, Unopened};
 use estafette_protocol::{Body, Deliver, Mark, MessageId, ServerFrame};
 use harness::*;
 
@@ -104,8 +104,11 @@ fn what_this_device_wrote_before_its_store_was_lost_comes_back_and_goes_on() {
     let said = phone.hears(vec![back.clone()]);
     assert_eq!((said.acks(), said.written().len()), (vec![own], 0));
     assert_eq!(phone.client.pending().messages, 1);
+    // What it has lost with its store it cannot open. That is shown.
     let mut phone = Phone::connected();
-    assert_eq!(texts(phone.hears(vec![back]).written()), ["hello"]);
+    let written = phone.hears(vec![back]).written();
+    assert_eq!(written[0].id, own);
+    assert_eq!(written[0].content(), Ok(Content::Unopened(Unopened::NotForThisDevice)));
     let said = phone.hears(vec![receipt(id(9, 1), BOB, &[own], Mark::Read)]);
     assert_eq!(said.statuses(), [(1, Status::Read)]);
 }

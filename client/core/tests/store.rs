@@ -20,7 +20,7 @@ fn filled(scratch: &Scratch) -> Vec<u8> {
 /// Opens the store and reads all of it.
 fn read_all(scratch: &Scratch) -> Result<usize, StoreError> {
     let store = Store::open(&scratch.file(), &key(1))?;
-    let client = Client::start(store, alice(), entropy(1), START)?;
+    let client = Client::start(store, alice(), &secrets(), entropy(1), START)?;
     client.chats()?;
     Ok(client.history(number(BOB), 10_000)?.len())
 }
@@ -97,7 +97,7 @@ fn a_store_is_open_once_and_of_one_account() {
     assert_eq!(Store::open(&scratch.file(), &key(1)).unwrap_err(), StoreError::InUse);
     drop(first);
     let other = estafette_core::Identity { account: number(BOB), ..alice() };
-    let started = Client::start(scratch.open(), other, entropy(1), START);
+    let started = Client::start(scratch.open(), other, &secrets(), entropy(1), START);
     assert_eq!(started.err(), Some(StoreError::OtherAccount));
 }
 
@@ -178,7 +178,8 @@ fn a_full_disk_acknowledges_nothing_and_heals() {
     // The shell may have closed the socket; it is told to in any case.
     let said = phone.input(Input::Closed { code: None });
     assert!(said.does("disconnect") && !said.does("connect"), "{said:?}");
-    assert_eq!(phone.connects().chain(), [(1, false, None)]);
+    let said = phone.connects();
+    assert_eq!(said.chain(), [(1, false, None)], "{said:?}");
     let said = phone.hears(batch[..2].to_vec());
     assert_eq!((said.acks(), said.received().len()), (vec![id(5, 2)], 1));
     assert_eq!(phone.client.pending().messages, 0);
@@ -249,7 +250,8 @@ fn after_seven_days_messages_are_forgotten_but_nothing_that_is_owed() {
     assert!(said.received().is_empty(), "shown once, though long forgotten");
     drop(phone);
     let after = std::fs::metadata(scratch.file()).unwrap().len();
-    assert!(after * 4 < before, "the file gives its room back: {before} to {after}");
+    let given_back = before.saturating_sub(after);
+    assert!(given_back > 40 * big.len() as u64, "the file gives its room back: {before} to {after}");
 }
 
 #[test]
@@ -311,6 +313,8 @@ fn what_is_stored_keeps_its_meaning() {
          INSERT INTO receipt (id, peer, stream, number, mark) VALUES
             (1, {BOB}, 77, 8, 1), (2, {BOB}, 77, 8, 2);
          DROP TABLE upload; DROP TABLE blocked; DROP TABLE untold; DROP TABLE profile;
+         DROP TABLE conversation; DROP TABLE sealed; DROP TABLE mls; DROP TABLE device_list;
+         DROP TABLE verified;
          PRAGMA user_version = 1;",
         device = TABLET.0,
         phone = PHONE.0,

@@ -55,11 +55,12 @@ impl Client {
     }
 
     /// The server greets this device.
-    pub(super) fn on_hello(&mut self, now: Millis, hello: &Hello) {
+    pub(super) fn on_hello(&mut self, now: Millis, hello: &Hello) -> Result<(), StoreError> {
         if (hello.account, hello.device) != (self.me.account, self.me.device) {
             // The token is another device's.
             self.effects.push(Effect::Disconnect);
-            return self.turned_away(now, ErrorCode::TokenInvalid, None);
+            self.turned_away(now, ErrorCode::TokenInvalid, None);
+            return Ok(());
         }
         self.clock.compare(now, hello.now);
         self.attempts = 0;
@@ -67,6 +68,9 @@ impl Client {
         // It reads the whole store: not on each connection of a bad network.
         self.housekeeping.get_or_insert(Timer::after(now, 0));
         self.tell(Event::Connected { waiting: hello.waiting });
+        self.drained = false;
+        self.keys_at_greeting(hello.key_packages)?;
+        self.conversations_at_greeting()
     }
 
     pub(super) fn on_goaway(&mut self, now: Millis, goaway: Goaway) {
@@ -136,6 +140,9 @@ impl Client {
         self.receipts.disconnected();
         self.availability.disconnected();
         self.typing.disconnected();
+        self.publishing.disconnected();
+        let open = self.queries.disconnected();
+        self.conversations.disconnected(&open);
     }
 
     pub(super) fn open(&mut self, now: Millis) {

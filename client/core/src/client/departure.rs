@@ -27,14 +27,11 @@ impl Client {
         let mut frames: Vec<_> =
             self.say_presence(now).map(ClientFrame::Presence).into_iter().collect();
         frames.extend(self.typing.depart().map(ClientFrame::ChatState));
+        frames.extend(self.queries.depart());
         while let Some(receipt) = self.receipts.depart(now, &self.config, &mut self.entropy) {
             frames.push(ClientFrame::Receipt(receipt));
         }
-        while let Some(send) =
-            self.outbox.depart(now, &self.store, &self.config, &mut self.entropy)?
-        {
-            frames.push(ClientFrame::Send(send));
-        }
+        frames.extend(self.seal_all(now)?.into_iter().map(ClientFrame::Send));
         let mut batches = Batches::new(self.config.encoding);
         if !frames.is_empty() || self.ack_timer.is_some_and(|timer| timer.is_due(now)) {
             for ids in self.acks.chunks(limits::IDS_MAX) {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use estafette_protocol::{
-    Decoded, Deliver, DeviceId, ErrorCode, Fault, Mark, MessageId, Millis, PhoneNumber, Receipted,
+    Body, Decoded, Deliver, DeviceId, ErrorCode, Fault, Mark, MessageId, Millis, PhoneNumber, Receipted,
     Refused, ServerFrame, WireMessage,
 };
 
@@ -26,7 +26,7 @@ const REFUSAL_TOLD: Millis = 1000;
 
 /// What one batch changes in the place of the streams that come in: as the store has it, and as it
 /// is to be.
-type Hearing = BTreeMap<(PhoneNumber, DeviceId, u64), (Option<Heard>, u64)>;
+pub(super) type Hearing = BTreeMap<(PhoneNumber, DeviceId, u64), (Option<Heard>, u64)>;
 
 impl Client {
     /// The server said something.
@@ -70,6 +70,11 @@ impl Client {
                 Decoded::Malformed(_) => self.tell(Event::Error(ErrorCode::Malformed)),
             }
         }
+        self.heard(hearing)
+    }
+
+    /// Notes how far streams that come in were seen.
+    pub(super) fn heard(&mut self, hearing: Hearing) -> Result<(), StoreError> {
         let kept_at = self.clock.age_from();
         for ((peer, device, stream), (before, last)) in hearing {
             if before.is_none_or(|before| before.number < last) {
@@ -86,8 +91,8 @@ impl Client {
         hearing: &mut Hearing,
     ) -> Result<(), StoreError> {
         match frame {
-            ServerFrame::Hello(hello) => self.on_hello(now, &hello),
-            ServerFrame::Deliver(deliver) => self.on_deliver(deliver, hearing)?,
+            ServerFrame::Hello(hello) => self.on_hello(now, &hello)?,
+            ServerFrame::Deliver(deliver) => self.on_deliver(now, deliver, hearing)?,
             ServerFrame::Receipt(receipt) => self.on_receipt(now, receipt)?,
             ServerFrame::Sent(sent) => {
                 for id in sent.ids {
@@ -95,18 +100,22 @@ impl Client {
                 }
             }
             ServerFrame::Refused(refused) => self.on_refused(now, refused)?,
-            ServerFrame::Drained(_) => self.tell(Event::Drained),
+            ServerFrame::Drained(_) => {
+                self.drained = true;
+                self.conversations.look_at_all();
+                self.tell(Event::Drained);
+            }
             ServerFrame::Presence(seen) => self.on_presence(seen),
             ServerFrame::ChatState(doing) => self.on_chat_state(now, doing),
             ServerFrame::KeysChanged(changed) => {
                 self.tell(Event::KeysChanged { peer: changed.from, at: changed.at });
             }
-            ServerFrame::Done(_)
-            | ServerFrame::Denied(_)
-            | ServerFrame::Keys(_)
-            | ServerFrame::Log(_)
-            | ServerFrame::Posted(_)
-            | ServerFrame::News(_) => {}
+            ServerFrame::Done(done) => self.on_done(done.query, done.place)?,
+            ServerFrame::Denied(denied) => self.on_denied(now, denied)?,
+            ServerFrame::Keys(keys) => self.on_keys(now, keys)?,
+            ServerFrame::Log(log) => self.on_log(now, log)?,
+            ServerFrame::Posted(posted) => self.on_posted(now, posted)?,
+            ServerFrame::News(news) => self.on_news(&news),
             ServerFrame::Goaway(goaway) => self.on_goaway(now, goaway),
             ServerFrame::Error(error) => self.tell(Event::Error(error.code)),
         }
@@ -114,7 +123,12 @@ impl Client {
     }
 
     /// A message, or a copy of what another device of this account wrote.
-    fn on_deliver(&mut self, deliver: Deliver, hearing: &mut Hearing) -> Result<(), StoreError> {
+    fn on_deliver(
+        &mut self,
+        now: Millis,
+        deliver: Deliver,
+        hearing: &mut Hearing,
+    ) -> Result<(), StoreError> {
         let (from, device, id) = (deliver.from, deliver.device, deliver.id);
         let copied_to = self.copied_to(from, deliver.to);
         let peer = copied_to.unwrap_or(from);
@@ -124,17 +138,42 @@ impl Client {
         if own && self.store.place_of(peer, false, id)?.is_some() {
             return Ok(());
         }
-        let key = (from, device, id.stream);
-        let (before, last) = match hearing.get(&key) {
-            Some(heard) => *heard,
-            None => {
-                let before = self.store.heard(from, device, id.stream)?;
-                (before, before.map_or(0, |before| before.number))
-            }
-        };
+        if self.store.place_of(peer, copied_to.is_none(), id)?.is_some() {
+            return Ok(());
+        }
+        let (before, _) = self.heard_of(&deliver, hearing)?;
         if before.is_some_and(|before| id.number <= before.pruned) {
             return Ok(());
         }
+        self.take_sealed(now, deliver, hearing)
+    }
+
+    /// How far the stream of a delivery was seen: as the store has it, and in this batch.
+    fn heard_of(
+        &self,
+        deliver: &Deliver,
+        hearing: &Hearing,
+    ) -> Result<(Option<Heard>, u64), StoreError> {
+        let Deliver { from, device, id, .. } = *deliver;
+        if let Some(heard) = hearing.get(&(from, device, id.stream)) {
+            return Ok(*heard);
+        }
+        let before = self.store.heard(from, device, id.stream)?;
+        Ok((before, before.map_or(0, |before| before.number)))
+    }
+
+    /// A message that was opened, or cannot be: it is kept, and told of.
+    pub(super) fn show(
+        &mut self,
+        deliver: Deliver,
+        content: Vec<u8>,
+        hearing: &mut Hearing,
+    ) -> Result<(), StoreError> {
+        let (before, last) = self.heard_of(&deliver, hearing)?;
+        let deliver = Deliver { body: Body(content), ..deliver };
+        let (from, device, id) = (deliver.from, deliver.device, deliver.id);
+        let copied_to = self.copied_to(from, deliver.to);
+        let peer = copied_to.unwrap_or(from);
         let incoming = copied_to.is_none();
         let read = incoming && self.open_chat == Some(peer);
         let status = match (incoming, read) {
@@ -148,7 +187,7 @@ impl Client {
         if incoming && is_known && deliver.after.unwrap_or_else(|| id.previous()) > last {
             self.tell(Event::Gap { peer, id, last });
         }
-        hearing.insert(key, (before, last.max(id.number)));
+        hearing.insert((from, device, id.stream), (before, last.max(id.number)));
         if read {
             self.owe(peer, vec![id])?;
         }

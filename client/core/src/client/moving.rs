@@ -42,6 +42,7 @@ impl Client {
                 Ok(all)
             })?;
             client.outbox.add(queued);
+            peers.iter().for_each(|peer| client.has_to_say(*peer));
             Ok(peers.len())
         })?)
     }

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use estafette_protocol::{Body, ErrorCode, MessageId, Millis, PhoneNumber, Send};
+use estafette_protocol::{ErrorCode, MessageId, Millis, PhoneNumber};
 
 use super::retry::{Refusal, Retry};
 use crate::clock::{Entropy, Timer};
@@ -44,6 +44,16 @@ impl Stream {
     fn next(&self) -> Option<&Queued> {
         self.unsettled.range(self.cursor..).next().map(|(_, queued)| queued)
     }
+}
+
+/// A message that leaves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Departing {
+    pub(super) queued: Queued,
+    /// Whether an earlier one of its stream is not settled.
+    pub(super) chained: bool,
+    /// What it follows, where that is not the one before.
+    pub(super) after: Option<u64>,
 }
 
 /// See the file's documentation.
@@ -86,31 +96,55 @@ impl Outbox {
         self.streams.get(&id.stream)?.unsettled.get(&id.number).copied()
     }
 
-    /// The frame that leaves next, if any may.
+    /// Whether something for this peer is not settled.
+    pub(super) fn has(&self, peer: PhoneNumber) -> bool {
+        self.streams.values().any(|stream| stream.peer == peer)
+    }
+
+    /// To whom something is not settled.
+    pub(super) fn peers(&self) -> impl Iterator<Item = PhoneNumber> {
+        self.streams.values().map(|stream| stream.peer)
+    }
+
+    /// What is not settled for this peer.
+    pub(super) fn unsettled(&self, peer: PhoneNumber) -> Vec<Queued> {
+        let streams = self.streams.values().filter(|stream| stream.peer == peer);
+        streams.flat_map(|stream| stream.unsettled.values().copied()).collect()
+    }
+
+    /// What leaves next, if anything may: to those only to whom something may be sealed.
     pub(super) fn depart(
         &mut self,
         now: Millis,
-        store: &Store,
+        may_seal: impl Fn(PhoneNumber) -> bool,
         config: &Config,
         entropy: &mut Entropy,
-    ) -> Result<Option<Send>, StoreError> {
+    ) -> Option<Departing> {
         let under_way: usize = self.streams.values().map(Stream::under_way).sum();
         if under_way >= self.window {
-            return Ok(None);
+            return None;
         }
         let ready = self
             .streams
             .values_mut()
-            .filter(|stream| !stream.retry.is_waiting() && stream.under_way() < config.peer_window);
-        let oldest = ready.min_by_key(|stream| stream.next().map_or(u64::MAX, |next| next.place));
-        let Some(stream) = oldest else { return Ok(None) };
-        let Some(&Queued { place, peer, id, follows }) = stream.next() else { return Ok(None) };
-        let body = store.body(place)?;
+            .filter(|stream| !stream.retry.is_waiting() && stream.under_way() < config.peer_window)
+            .filter(|stream| may_seal(stream.peer));
+        let stream =
+            ready.min_by_key(|stream| stream.next().map_or(u64::MAX, |next| next.place))?;
+        let queued = *stream.next()?;
+        let Queued { id, follows, .. } = queued;
         let chained = stream.unsettled.range(..id.number).next().is_some();
         stream.cursor = id.number + 1;
         stream.retry.departed(now, config, entropy);
         let after = (follows != id.previous()).then_some(follows);
-        Ok(Some(Send { id, to: peer, body: Body(body), chained, after }))
+        Some(Departing { queued, chained, after })
+    }
+
+    /// It did not leave after all, nor does what comes after it.
+    pub(super) fn held(&mut self, id: MessageId) {
+        if let Some(stream) = self.streams.get_mut(&id.stream) {
+            stream.cursor = stream.cursor.min(id.number);
+        }
     }
 
     /// The server or the recipient has it.

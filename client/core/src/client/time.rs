@@ -57,6 +57,8 @@ impl Client {
     /// deliver on it again. What this leaves among the effects comes with the next step.
     fn store_failed(&mut self, now: Millis) {
         self.stale = true;
+        self.mls.discard();
+        self.keyring.discard();
         if self.is_linked() {
             self.effects.push(Effect::Disconnect);
             self.lost(now, STORE_WAIT);
@@ -90,6 +92,7 @@ impl Client {
         self.on_typing_time(now);
         self.outbox.on_time(now);
         self.receipts.on_time(now);
+        self.advance_sealing(now)?;
         if self.is_connected() && take_due(&mut self.housekeeping, now) {
             // With no time to trust, the next greeting will ask for it.
             if let Some(time) = self.clock.trusted() {

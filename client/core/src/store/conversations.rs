@@ -6,7 +6,7 @@
 //! - of one conversation, what is sealed is opened in the order in which it came, and nothing that comes later
 //!   is opened before.
 
-use estafette_protocol::{Body, ConversationId, Deliver, DeviceId, MessageId, PhoneNumber};
+use estafette_protocol::{Body, ConversationId, Deliver, DeviceId, MessageId};
 use rusqlite::{OptionalExtension, Row};
 
 use super::people::number;
@@ -131,17 +131,5 @@ impl Store {
         let mut query =
             self.connection.prepare_cached("SELECT 1 FROM sealed WHERE conversation = ? LIMIT 1")?;
         Ok(query.exists([id.to_bytes()])?)
-    }
-
-    /// Who is at the other end of chats in which something waits to be sent.
-    pub(crate) fn unsettled_peers(&self) -> Result<Vec<PhoneNumber>, StoreError> {
-        let mut query =
-            self.connection.prepare_cached("SELECT DISTINCT peer FROM message WHERE settled = 0")?;
-        let mut rows = query.query([])?;
-        let mut peers = Vec::new();
-        while let Some(row) = rows.next()? {
-            peers.push(number(row.get(0)?)?);
-        }
-        Ok(peers)
     }
 }

@@ -21,6 +21,8 @@ pub(crate) enum Setting {
     Sharing,
     /// Of which new number people were told: its digits.
     MovedTo,
+    /// Whether the server was given key packages that this store can open.
+    KeysPublished,
 }
 
 /// Whether the account's mailbox is told who is a contact. It needs to know where something is shown to
@@ -44,6 +46,7 @@ impl Setting {
             Self::ClockOffset => "clock_offset",
             Self::Sharing => "sharing",
             Self::MovedTo => "moved_to",
+            Self::KeysPublished => "keys_published",
         }
     }
 }

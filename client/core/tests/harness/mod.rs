@@ -1,12 +1,16 @@
 //! A client, and a server that says what the test tells it to.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use estafette_core::{Client, Config, Effect, Event, Identity, Input, Message, Status, Store};
-use estafette_core::{StoreError, StoreKey};
+use estafette_core::mls::Leaf;
+use estafette_core::{Secrets, StoreError, StoreKey};
+use estafette_testkit::{People, account_secret, device_seed};
 use estafette_protocol::{
-    Ack, Activity, Body, ChatState, ClientFrame, Decoded, Deliver, DeviceId, Doing, Drained,
+    Ack, Activity, Body, ChatState, ClientFrame, ConversationId, Decoded, News, Deliver, DeviceId, Doing, Drained,
     Encoding, ErrorCode, Goaway, Hello, Mark, MessageId, Millis, PhoneNumber, Presence, Receipt,
     Receipted, Refused, Seen, Send, Sent, ServerFrame,
 };
@@ -26,6 +30,25 @@ pub const SECOND: Millis = 1000;
 pub const MINUTE: Millis = 60 * SECOND;
 pub const HOUR: Millis = 60 * MINUTE;
 pub const DAY: Millis = 24 * HOUR;
+
+/// Alice's device, as others see it.
+pub const ME: fn() -> Leaf = || Leaf { account: number(ALICE), device: PHONE };
+
+thread_local! {
+    /// Those whom Alice talks with, one world a test.
+    static PEOPLE: RefCell<People> = RefCell::default();
+    /// What Alice's device has sealed last, by its ids.
+    static SEALED: RefCell<BTreeMap<MessageId, Body>> = RefCell::default();
+}
+
+/// Whom Alice talks with, and what the server has of their keys.
+pub fn people<T>(look: impl FnOnce(&mut People) -> T) -> T {
+    PEOPLE.with_borrow_mut(look)
+}
+
+pub fn secrets() -> Secrets {
+    Secrets { device: device_seed(ME()), account: account_secret(number(ALICE)) }
+}
 
 pub fn number(digits: u64) -> PhoneNumber {
     PhoneNumber::from_digits(digits).unwrap()
@@ -161,6 +184,7 @@ pub struct Phone {
     pub offset: i64,
     /// The client waits for a socket.
     pub connecting: bool,
+    introduced: Vec<ConversationId>,
 }
 
 impl Phone {
@@ -169,8 +193,8 @@ impl Phone {
     }
 
     pub fn with(store: Store, seed: u64, now: Millis, config: Config) -> Self {
-        let client = Client::start_with(store, alice(), config, entropy(seed), now).unwrap();
-        Self { client, encoding: config.encoding, now, offset: 0, connecting: false }
+        let client = Client::start_with(store, alice(), &secrets(), config, entropy(seed), now).unwrap();
+        Self { client, encoding: config.encoding, now, offset: 0, connecting: false, introduced: Vec::new() }
     }
 
     pub fn new() -> Self {
@@ -184,8 +208,10 @@ impl Phone {
         phone
     }
 
+    /// What the effects say, with what is sealed opened. What the client asks about keys and conversations is
+    /// answered at once.
     pub fn read(&mut self, effects: Vec<Effect>) -> Said {
-        let mut said = Said::default();
+        let (mut said, mut answers) = (Said::default(), Vec::new());
         for effect in effects {
             match effect {
                 Effect::Connect => {
@@ -206,9 +232,34 @@ impl Phone {
                         Decoded::Frame(frame) => frame,
                         other => panic!("not a frame: {other:?}"),
                     });
-                    said.batches.push(frames.collect());
+                    let mut frames: Vec<_> = frames.collect();
+                    frames.retain_mut(|frame| people(|people| match people.answer(ME(), frame) {
+                        Some(answer) => {
+                            answers.extend(answer);
+                            false
+                        }
+                        None => {
+                            if let ClientFrame::Send(send) = frame {
+                                let sealed = send.body.clone();
+                                SEALED.with_borrow_mut(|all| all.insert(send.id, sealed));
+                                send.body = Body(people.open(number(ALICE), send));
+                            }
+                            true
+                        }
+                    }));
+                    if !frames.is_empty() {
+                        said.batches.push(frames);
+                    }
                 }
             }
+        }
+        if !answers.is_empty() {
+            let more = self.input(Input::Message(self.encoding.encode(&answers)));
+            said.batches.extend(more.batches);
+            said.events.extend(more.events);
+            said.acts.extend(more.acts);
+            said.sizes.extend(more.sizes);
+            said.wake_at = more.wake_at.or(said.wake_at);
         }
         said
     }
@@ -246,11 +297,35 @@ impl Phone {
         all
     }
 
+    /// The server says this, and what it delivers was sealed by whom it names.
     pub fn hears(&mut self, frames: Vec<ServerFrame>) -> Said {
+        self.is_introduced(&frames);
+        let frames = sealed(frames);
         self.input(Input::Message(self.encoding.encode(&frames)))
     }
 
+    /// The client is told of the conversations in which something is delivered, before.
+    fn is_introduced(&mut self, frames: &[ServerFrame]) {
+        for frame in frames {
+            let ServerFrame::Deliver(deliver) = frame else { continue };
+            let peer = deliver.to.unwrap_or(deliver.from);
+            let id = ConversationId::direct(number(ALICE), peer);
+            if !self.client.is_connected() || self.introduced.contains(&id) {
+                continue;
+            }
+            let by = Leaf { account: deliver.from, device: deliver.device };
+            if by != ME() {
+                people(|people| people.enters(by, id));
+            }
+            self.introduced.push(id);
+            let news = ServerFrame::News(News { conversations: vec![id] });
+            self.input(Input::Message(self.encoding.encode(&[news, drained()])));
+        }
+    }
+
     pub fn fails_to_hear(&mut self, frames: Vec<ServerFrame>) -> StoreError {
+        self.is_introduced(&frames);
+        let frames = sealed(frames);
         let input = Input::Message(self.encoding.encode(&frames));
         self.client.on_input(self.now, input).unwrap_err()
     }
@@ -262,7 +337,7 @@ impl Phone {
             device: PHONE,
             now,
             waiting: 0,
-            key_packages: None,
+            key_packages: people(|people| people.key_packages(ME())),
         })
     }
 
@@ -304,8 +379,24 @@ impl Phone {
         let store = Store::on(self.client.into_store().into_connection()).unwrap();
         let mut phone = Self::with(store, seed, self.now, Config::default());
         phone.offset = self.offset;
+        phone.introduced = self.introduced;
         phone
     }
+}
+
+fn sealed(mut frames: Vec<ServerFrame>) -> Vec<ServerFrame> {
+    for frame in &mut frames {
+        if let ServerFrame::Deliver(deliver) = frame {
+            let by = Leaf { account: deliver.from, device: deliver.device };
+            let to = deliver.to.unwrap_or(number(ALICE));
+            deliver.body = if by == ME() {
+                SEALED.with_borrow(|sealed| sealed[&deliver.id].clone())
+            } else {
+                people(|people| people.seal(by, to, deliver.id, &deliver.body.0))
+            };
+        }
+    }
+    frames
 }
 
 pub fn sent(ids: &[MessageId]) -> ServerFrame {

@@ -1,0 +1,702 @@
+//! Conversations: how this device gets into one, keeps up with it, and mends it.
+//!
+//! Nothing here is a script. [`Client::carry_on`] looks at how a conversation stands, and does the next thing that
+//! it lacks; every answer, every loss and every new wish leads there again. So whatever goes wrong half-way, by
+//! a crash or a race or a server that forgets, is met like a fresh start.
+//!
+//! Invariants:
+//! - nothing is sealed while this device knows that it is behind, or that the group holds a leaf which its
+//!   account does not list;
+//! - of one conversation at most one question is open;
+//! - a commit of this device is carried out only when the server says that it came first;
+//! - a commit that this device refuses is never followed: it joins anew and removes what does not belong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use estafette_protocol::{
+    Body, ClientFrame, Commit, ConversationId, Denied, Entry, ErrorCode, FetchKeys, FetchLog,
+    GroupState, Keys, Log, Millis, News, Package, Passed, PhoneNumber, Posted,
+};
+
+use super::Client;
+use super::queries::Purpose;
+use crate::clock::{Timer, doubled, take_due};
+use crate::mls::{Change, Leaf, Lists as _, Made, MlsError, Occupant, Suspicion};
+use crate::{Event, StoreError};
+
+/// The first wait after something failed; twice as long each time.
+const WAIT: Millis = 1000;
+/// The longest such wait.
+const WAIT_MAX: Millis = 5 * 60 * 1000;
+
+/// What this device knows of a conversation beyond its store.
+#[derive(Debug, Default)]
+struct Standing {
+    /// The server said that nobody has made it.
+    absent: bool,
+    /// There is more in the log than this device has carried out.
+    behind: bool,
+    /// It was asked for, and nothing has come since that may be newer.
+    looking: bool,
+    /// This device has carried out the whole log, as it was after what came last.
+    whole: bool,
+    /// Everything is as it should be: what is to be sent may be sealed.
+    ready: bool,
+    /// Key packages that were fetched for it, by whose they are.
+    packages: BTreeMap<PhoneNumber, Vec<Package>>,
+    /// Devices that were not on their accounts' lists, and the lists were asked for since.
+    unknown: BTreeSet<Leaf>,
+    /// A Welcome has led nowhere.
+    unwelcome: bool,
+    /// Devices that are not in it, and could not be added by this start of the client.
+    unreachable: BTreeSet<Leaf>,
+    /// Nothing is tried before.
+    wait: Option<Timer>,
+    failures: u32,
+}
+
+/// See the file's documentation.
+#[derive(Debug, Default)]
+pub(super) struct Conversations {
+    known: BTreeMap<ConversationId, Standing>,
+    /// Those to look at with this step.
+    due: BTreeSet<ConversationId>,
+}
+
+impl Conversations {
+    /// Has the conversation looked at with this step.
+    pub(super) fn look_at(&mut self, id: ConversationId) {
+        self.due.insert(id);
+    }
+
+    /// There is more in the log.
+    pub(super) fn is_behind(&mut self, id: ConversationId) {
+        let standing = self.known.entry(id).or_default();
+        (standing.behind, standing.ready) = (true, false);
+        (standing.looking, standing.whole) = (false, false);
+        self.due.insert(id);
+    }
+
+    pub(super) fn is_ready(&self, id: ConversationId) -> bool {
+        self.known.get(&id).is_some_and(|standing| standing.ready)
+    }
+
+    /// Somebody's list of devices has changed: who talks with them looks again.
+    pub(super) fn relist(&mut self, ids: impl IntoIterator<Item = ConversationId>) {
+        for id in ids {
+            if let Some(standing) = self.known.get_mut(&id) {
+                standing.ready = false;
+                standing.unreachable.clear();
+            }
+            self.due.insert(id);
+        }
+    }
+
+    /// What was asked is not answered any more.
+    pub(super) fn disconnected(&mut self, open: &[Purpose]) {
+        for standing in self.known.values_mut() {
+            (standing.ready, standing.absent, standing.wait) = (false, false, None);
+            standing.packages.clear();
+        }
+        for purpose in open {
+            if let Purpose::Commit(id) = purpose {
+                self.known.entry(*id).or_default().behind = true;
+            }
+        }
+    }
+
+    /// Everything is looked at again.
+    pub(super) fn look_at_all(&mut self) {
+        self.due.extend(self.known.keys());
+    }
+
+    pub(super) fn on_time(&mut self, now: Millis) {
+        for (id, standing) in &mut self.known {
+            if take_due(&mut standing.wait, now) {
+                self.due.insert(*id);
+            }
+        }
+    }
+
+    pub(super) fn next_time(&self) -> Option<Millis> {
+        self.known.values().filter_map(|standing| standing.wait.map(Timer::at)).min()
+    }
+
+    fn of(&mut self, id: ConversationId) -> &mut Standing {
+        self.known.entry(id).or_default()
+    }
+
+    /// Tries again later.
+    fn wait(&mut self, now: Millis, id: ConversationId, at_least: Millis) {
+        let standing = self.of(id);
+        let wait = doubled(WAIT, standing.failures, WAIT_MAX).max(at_least);
+        standing.failures = standing.failures.saturating_add(1);
+        standing.wait = Some(Timer::after(now, wait));
+    }
+}
+
+impl Client {
+    /// Does what this device's keys and the conversations that are due lack.
+    pub(super) fn advance_sealing(&mut self, now: Millis) -> Result<(), StoreError> {
+        for purpose in self.queries.overdue(now) {
+            match purpose {
+                // It may have been carried out: the log tells.
+                Purpose::Commit(id) => self.conversations.is_behind(id),
+                other => self.conversations.due.extend(other.conversation()),
+            }
+        }
+        self.conversations.on_time(now);
+        let lacks_keys = self.keys_lack(now);
+        if !lacks_keys && (!self.is_connected() || self.conversations.due.is_empty()) {
+            return Ok(());
+        }
+        self.store.begin()?;
+        let done = if lacks_keys { self.advance_keys(now) } else { Ok(()) };
+        let done = done.and_then(|()| {
+            while let Some(id) = self.conversations.due.pop_first() {
+                self.carry_on(now, id)?;
+            }
+            Ok(())
+        });
+        self.store.end(done)
+    }
+
+    /// The server has greeted this device: whatever has something to say or to open is looked at.
+    pub(super) fn conversations_at_greeting(&mut self) -> Result<(), StoreError> {
+        let me = self.me.account;
+        let spoken = self.outbox.peers().map(|peer| ConversationId::direct(me, peer));
+        self.conversations.due.extend(spoken);
+        self.conversations.due.extend(self.store.sealed_conversations()?);
+        self.conversations.look_at_all();
+        Ok(())
+    }
+
+    /// Does the next thing that a conversation lacks.
+    fn carry_on(&mut self, now: Millis, id: ConversationId) -> Result<(), StoreError> {
+        let standing = self.conversations.of(id);
+        standing.ready = false;
+        let waits = standing.wait.is_some();
+        let (behind, absent) = (standing.behind, standing.absent);
+        let unknown = !standing.unknown.is_empty();
+        if waits || !self.keys_are_published() || self.queries.is_open_for(id) {
+            return Ok(());
+        }
+        let accounts = self.accounts_of(id)?;
+        let waits = accounts.iter().any(|account| self.queries.is_open(Purpose::List(*account)));
+        if self.lacks_lists(now, &accounts)? || waits && unknown {
+            return Ok(());
+        }
+        let Some(place) = self.store.log_place(id)? else {
+            return match absent {
+                true => self.make(now, id, &accounts),
+                false => self.ask_for_state(now, id),
+            };
+        };
+        if behind && self.may_catch_up(id)? {
+            self.conversations.of(id).looking = true;
+            let (conversation, after) = (id, Some(place));
+            self.queries.ask(now, Purpose::Log(id), |query| {
+                ClientFrame::FetchLog(FetchLog { query, conversation, after })
+            });
+            return Ok(());
+        }
+        if behind || self.mend(now, id, &accounts)? {
+            return Ok(());
+        }
+        let whole = self.conversations.of(id).whole;
+        self.open_sealed(now, id, whole)?;
+        if self.store.has_sealed(id)? {
+            self.conversations.is_behind(id);
+            return Ok(());
+        }
+        let standing = self.conversations.of(id);
+        (standing.ready, standing.failures) = (true, 0);
+        Ok(())
+    }
+
+    /// While messages of an earlier epoch may still be on their way, its end is not carried out: they are
+    /// delivered in order, and the first of a later epoch asks for it.
+    fn may_catch_up(&self, id: ConversationId) -> Result<bool, StoreError> {
+        Ok(self.drained || id.parties().is_none() || self.store.has_sealed(id)?)
+    }
+
+    /// The accounts of a conversation.
+    fn accounts_of(&mut self, id: ConversationId) -> Result<Vec<PhoneNumber>, StoreError> {
+        Ok(match id.parties() {
+            Some((one, other)) if one == other => vec![one],
+            Some((one, other)) => vec![one, other],
+            None => {
+                let roster = self.mls.roster(&self.store, id)?;
+                let members = roster.map(|roster| roster.members).unwrap_or_default();
+                members.into_iter().map(|member| member.account).collect()
+            }
+        })
+    }
+
+    fn ask_for_state(&mut self, now: Millis, id: ConversationId) -> Result<(), StoreError> {
+        // What an earlier attempt has left.
+        self.mls.forget(&self.store, id)?;
+        self.queries.ask(now, Purpose::State(id), |query| {
+            ClientFrame::FetchLog(FetchLog { query, conversation: id, after: None })
+        });
+        Ok(())
+    }
+
+    /// Makes a conversation that nobody has made, if there is something to say in it.
+    fn make(
+        &mut self,
+        now: Millis,
+        id: ConversationId,
+        accounts: &[PhoneNumber],
+    ) -> Result<(), StoreError> {
+        let peer = self.peer_of(id);
+        if peer.is_none_or(|peer| !self.outbox.has(peer)) {
+            // What came in for a conversation that nobody has made can never be opened.
+            return self.give_up_sealed(id);
+        }
+        let mut packages = Vec::new();
+        for &account in accounts {
+            let Some(found) = self.conversations.of(id).packages.get(&account) else {
+                if account == self.me.account && !self.has_siblings() {
+                    continue;
+                }
+                self.ask_for_packages(now, id, account);
+                return Ok(());
+            };
+            packages.extend(found.iter().map(|package| {
+                (Leaf { account, device: package.device }, package.package.0.clone())
+            }));
+        }
+        self.conversations.of(id).packages.clear();
+        if peer.is_some_and(|peer| {
+            peer != self.me.account && !packages.iter().any(|(leaf, _)| leaf.account == peer)
+        }) {
+            // They have no device that can read: until they have.
+            self.conversations.wait(now, id, 0);
+            return Ok(());
+        }
+        match self.mls.create(&self.store, id, None, &packages, &self.keyring) {
+            // Nobody could be added.
+            Ok(made) if made.welcome.is_none() && peer != Some(self.me.account) => {
+                self.mls.forget(&self.store, id)?;
+                self.conversations.wait(now, id, 0);
+            }
+            Ok(made) => self.ask_to_commit(now, id, made),
+            Err(error) => return self.failed(now, id, error),
+        }
+        Ok(())
+    }
+
+    fn ask_for_packages(&mut self, now: Millis, id: ConversationId, of: PhoneNumber) {
+        let after = self.keyring.place(of);
+        self.queries.ask(now, Purpose::Packages(id, of), |query| {
+            ClientFrame::FetchKeys(FetchKeys { query, of, after, packages: true })
+        });
+    }
+
+    fn ask_to_commit(&mut self, now: Millis, id: ConversationId, made: Made) {
+        let Made { epoch, commit, info, welcome, roster } = made;
+        let (commit, info, welcome) = (Body(commit), Body(info), welcome.map(Body));
+        self.queries.ask(now, Purpose::Commit(id), |query| {
+            ClientFrame::Commit(Commit {
+                query,
+                conversation: id,
+                epoch,
+                commit,
+                info,
+                welcome,
+                roster,
+            })
+        });
+    }
+
+    /// Removes from a conversation who does not belong there, and adds who does. Returns whether something is
+    /// to be waited for.
+    fn mend(
+        &mut self,
+        now: Millis,
+        id: ConversationId,
+        accounts: &[PhoneNumber],
+    ) -> Result<bool, StoreError> {
+        let (mut remove, mut unlisted, mut present) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for Occupant { index, leaf, key } in self.mls.occupants(&self.store, id)? {
+            let genuine = leaf.filter(|leaf| {
+                accounts.contains(&leaf.account) && self.keyring.identity_key(*leaf) == Some(key)
+            });
+            match (genuine, leaf) {
+                (Some(leaf), _) => drop(present.insert(leaf)),
+                (None, Some(leaf)) if accounts.contains(&leaf.account) => {
+                    unlisted.push((index, leaf));
+                }
+                (None, _) => remove.push(index),
+            }
+        }
+        for (index, leaf) in unlisted {
+            // It may be newer than the list that was seen.
+            if self.conversations.of(id).unknown.remove(&leaf) {
+                remove.push(index);
+            } else {
+                self.conversations.of(id).unknown.insert(leaf);
+                self.ask_for_list(now, leaf.account);
+                return Ok(true);
+            }
+        }
+        let listed = accounts.iter().flat_map(|account| self.keyring.leaves(*account));
+        let missing: Vec<Leaf> = listed.filter(|leaf| !present.contains(leaf)).collect();
+        let standing = self.conversations.of(id);
+        let mut add = Vec::new();
+        for leaf in missing {
+            if standing.unreachable.contains(&leaf) {
+                continue;
+            }
+            let Some(packages) = standing.packages.get(&leaf.account) else {
+                self.ask_for_packages(now, id, leaf.account);
+                return Ok(true);
+            };
+            match packages.iter().find(|package| package.device == leaf.device) {
+                Some(package) => add.push((leaf, package.package.0.clone())),
+                None => drop(standing.unreachable.insert(leaf)),
+            }
+        }
+        standing.packages.clear();
+        if add.is_empty() && remove.is_empty() {
+            return Ok(false);
+        }
+        // What is in a package that cannot be added is tried once.
+        standing.unreachable.extend(add.iter().map(|(leaf, _)| *leaf));
+        let change = Change { add, remove, roster: None };
+        match self.mls.commit(&self.store, id, change, &self.keyring) {
+            Ok(made) => self.ask_to_commit(now, id, made),
+            Err(error) => self.failed(now, id, error)?,
+        }
+        Ok(true)
+    }
+
+    /// Something could not be done: for want of a list, which is asked for; or for another reason, and it is
+    /// tried again later.
+    fn failed(
+        &mut self,
+        now: Millis,
+        id: ConversationId,
+        error: MlsError,
+    ) -> Result<(), StoreError> {
+        match error {
+            MlsError::Store(error) => return Err(error),
+            MlsError::UnknownDevice(leaf) => {
+                if self.conversations.of(id).unknown.remove(&leaf) {
+                    // Its account does not know it either.
+                    return self.rejoin(now, id, Suspicion::Ghost(leaf));
+                }
+                self.conversations.of(id).unknown.insert(leaf);
+                self.ask_for_list(now, leaf.account);
+            }
+            MlsError::Suspicious(suspicion) => self.rejoin(now, id, suspicion)?,
+            _ => {
+                self.mls.abandon(&self.store, id)?;
+                self.conversations.wait(now, id, 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// What came does not belong: this device follows no further, and joins anew.
+    fn rejoin(
+        &mut self,
+        now: Millis,
+        id: ConversationId,
+        suspicion: Suspicion,
+    ) -> Result<(), StoreError> {
+        self.tell(Event::Suspicious { conversation: id, suspicion });
+        self.leave_group(id)?;
+        self.conversations.wait(now, id, 0);
+        Ok(())
+    }
+
+    /// This device's state of the group is gone.
+    fn leave_group(&mut self, id: ConversationId) -> Result<(), StoreError> {
+        self.mls.forget(&self.store, id)?;
+        self.store.forget_log(id)?;
+        let standing = self.conversations.of(id);
+        (standing.behind, standing.ready, standing.unwelcome) = (false, false, true);
+        self.conversations.look_at(id);
+        Ok(())
+    }
+
+    /// The server tells how to get into a conversation.
+    fn on_state(
+        &mut self,
+        now: Millis,
+        id: ConversationId,
+        state: GroupState,
+        head: u64,
+    ) -> Result<(), StoreError> {
+        let unwelcome = self.conversations.of(id).unwelcome;
+        if let Some(welcome) = state.welcome.filter(|_| !unwelcome) {
+            match self.mls.join_welcome(&self.store, id, &welcome.welcome.0) {
+                Ok(()) => {
+                    self.store.set_log_place(id, welcome.place)?;
+                    self.conversations.of(id).behind = welcome.place < head;
+                    return Ok(());
+                }
+                Err(MlsError::Store(error)) => return Err(error),
+                // It was for another device, or for what this one has lost.
+                Err(_) => self.mls.forget(&self.store, id)?,
+            }
+        }
+        match self.mls.join_external(&self.store, id, &state.info.0) {
+            Ok(made) => self.ask_to_commit(now, id, made),
+            Err(error) => self.failed(now, id, error)?,
+        }
+        Ok(())
+    }
+
+    /// The server tells what has happened in a conversation.
+    pub(super) fn on_log(&mut self, now: Millis, log: Log) -> Result<(), StoreError> {
+        let id = log.conversation;
+        match self.queries.answered(log.query) {
+            Some(Purpose::State(asked)) if asked == id => {
+                self.conversations.look_at(id);
+                match log.state {
+                    Some(state) => self.on_state(now, id, state, log.head),
+                    None => Ok(()),
+                }
+            }
+            Some(Purpose::Log(asked)) if asked == id => {
+                self.conversations.look_at(id);
+                if self.carry_out(now, id, log.entries)? < log.head {
+                    return Ok(());
+                }
+                // The whole log is here, and no commit of this device in it that it still waits for.
+                self.mls.abandon(&self.store, id)?;
+                let standing = self.conversations.of(id);
+                (standing.behind, standing.whole) = (!standing.looking, standing.looking);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Carries out entries of a log. Returns how far it has come.
+    pub(super) fn carry_out(
+        &mut self,
+        now: Millis,
+        id: ConversationId,
+        entries: Vec<Entry>,
+    ) -> Result<u64, StoreError> {
+        let Some(mut place) = self.store.log_place(id)? else { return Ok(0) };
+        let before = place;
+        for account in self.accounts_of(id)? {
+            self.keyring.load(&self.store, account)?;
+        }
+        for entry in entries {
+            if entry.place <= place {
+                continue;
+            }
+            if entry.place > place + 1 {
+                // What was between is gone.
+                self.leave_group(id)?;
+                return Ok(0);
+            }
+            if let Some(commit) = &entry.commit {
+                if self.waits_for_earlier(now, id)? {
+                    break;
+                }
+                let (from, device) = (entry.from, entry.device);
+                match self.follow(id, Leaf { account: from, device }, &commit.0) {
+                    Ok(()) => {}
+                    // It cannot be followed, now or later: what comes after it is reached by joining anew.
+                    Err(MlsError::Invalid(_) | MlsError::FutureEpoch) => {
+                        self.leave_group(id)?;
+                        return Ok(0);
+                    }
+                    // The commit that this device joined with.
+                    Err(MlsError::PastEpoch) => {}
+                    Err(error) => {
+                        self.failed(now, id, error)?;
+                        break;
+                    }
+                }
+                if self.store.log_place(id)?.is_none() {
+                    return Ok(0);
+                }
+            }
+            place = entry.place;
+        }
+        if place > before && self.store.log_place(id)?.is_some() {
+            self.store.set_log_place(id, place)?;
+            self.queries.say(ClientFrame::Passed(Passed { conversation: id, place }));
+        }
+        Ok(place)
+    }
+
+    /// Whether something that waits to be opened is of the present epoch.
+    fn waits_for_earlier(
+        &mut self,
+        now: Millis,
+        id: ConversationId,
+    ) -> Result<bool, StoreError> {
+        self.open_sealed(now, id, false)?;
+        let Some(next) = self.store.next_sealed(id)? else { return Ok(false) };
+        let header = crate::mls::header(&next.deliver.body.0);
+        let epoch = self.mls.epoch(&self.store, id)?;
+        Ok(header.zip(epoch).is_some_and(|(header, epoch)| header.epoch <= epoch))
+    }
+
+    fn follow(
+        &mut self,
+        id: ConversationId,
+        from: Leaf,
+        commit: &[u8],
+    ) -> Result<(), MlsError> {
+        let done = self.mls.receive_commit(&self.store, id, commit, from, &self.keyring)?;
+        if done.out {
+            self.leave_group(id)?;
+        }
+        Ok(())
+    }
+
+    /// The server has carried out what was asked.
+    pub(super) fn on_done(&mut self, query: u64, place: Option<u64>) -> Result<(), StoreError> {
+        match self.queries.answered(query) {
+            Some(Purpose::Commit(id)) => {
+                self.conversations.look_at(id);
+                let place = place.unwrap_or(0);
+                // An entry that came in between was carried out, or is to be.
+                let follows = self.store.log_place(id)?.is_none_or(|before| before + 1 == place);
+                if !follows {
+                    self.conversations.is_behind(id);
+                    return Ok(());
+                }
+                match self.mls.confirm(&self.store, id) {
+                    Ok(()) => self.store.set_log_place(id, place),
+                    Err(MlsError::Store(error)) => Err(error),
+                    Err(_) => self.leave_group(id),
+                }
+            }
+            Some(purpose) => self.published(purpose),
+            None => Ok(()),
+        }
+    }
+
+    /// The server has not carried out what was asked.
+    pub(super) fn on_denied(&mut self, now: Millis, denied: Denied) -> Result<(), StoreError> {
+        let Denied { query, code, retry_after } = denied;
+        let Some(purpose) = self.queries.answered(query) else { return Ok(()) };
+        let wait = retry_after.unwrap_or(0);
+        if let Some(id) = purpose.conversation() {
+            self.conversations.look_at(id);
+            return self.denied(now, id, purpose, code, wait);
+        }
+        self.keys_denied(now, purpose, code, wait);
+        Ok(())
+    }
+
+    fn denied(
+        &mut self,
+        now: Millis,
+        id: ConversationId,
+        purpose: Purpose,
+        code: ErrorCode,
+        wait: Millis,
+    ) -> Result<(), StoreError> {
+        match (purpose, code) {
+            (Purpose::State(_) | Purpose::Log(_), ErrorCode::NoConversation) => {
+                self.leave_group(id)?;
+                self.conversations.of(id).absent = true;
+            }
+            (Purpose::Commit(_), ErrorCode::StaleEpoch) => {
+                // The winner is in the log; following it drops what this device has pending.
+                if self.store.log_place(id)?.is_some() {
+                    self.conversations.is_behind(id);
+                } else {
+                    self.conversations.of(id).absent = false;
+                }
+            }
+            (Purpose::Packages(_, of), ErrorCode::Unregistered) => {
+                self.nobody_there(of)?;
+            }
+            _ => {
+                if matches!(purpose, Purpose::Commit(_)) {
+                    self.mls.abandon(&self.store, id)?;
+                }
+                self.conversations.wait(now, id, wait);
+            }
+        }
+        Ok(())
+    }
+
+    /// Entries were just made in a conversation.
+    pub(super) fn on_posted(&mut self, now: Millis, posted: Posted) -> Result<(), StoreError> {
+        let Posted { conversation: id, entries } = posted;
+        self.conversations.look_at(id);
+        let place = self.store.log_place(id)?;
+        let first = entries.first().map(|entry| entry.place);
+        let last = entries.last().map(|entry| entry.place);
+        let follows = place.zip(first).is_some_and(|(place, first)| first <= place + 1);
+        // Where this device waits for an answer about the log, that tells of these too.
+        if follows && !self.queries.is_open_for(id) && self.may_catch_up(id)? {
+            let place = self.carry_out(now, id, entries)?;
+            if last.is_some_and(|last| last <= place) {
+                return Ok(());
+            }
+        }
+        self.conversations.is_behind(id);
+        Ok(())
+    }
+
+    /// These conversations may hold what this device has not seen.
+    pub(super) fn on_news(&mut self, news: &News) {
+        for id in &news.conversations {
+            self.conversations.is_behind(*id);
+        }
+    }
+
+    /// Something is to be sent to a peer.
+    pub(super) fn has_to_say(&mut self, peer: PhoneNumber) {
+        let id = self.conversation_with(peer);
+        if !self.conversations.is_ready(id) {
+            self.conversations.look_at(id);
+        }
+    }
+
+    /// Somebody has no account: what is for them is given up.
+    fn nobody_there(&mut self, of: PhoneNumber) -> Result<(), StoreError> {
+        for queued in self.outbox.unsettled(of) {
+            let failed = self.store.give_up(queued.peer, queued.id)?;
+            self.outbox.give_up(queued.id);
+            if failed {
+                let (peer, id, code) = (queued.peer, queued.id, ErrorCode::Unregistered);
+                self.tell(Event::Failed { peer, id, code });
+            }
+        }
+        Ok(())
+    }
+
+    /// The server tells an account's devices, and maybe key packages of them.
+    pub(super) fn on_keys(&mut self, now: Millis, keys: Keys) -> Result<(), StoreError> {
+        let Some(purpose) = self.queries.answered(keys.query) else { return Ok(()) };
+        match purpose {
+            Purpose::Packages(id, of) => {
+                self.conversations.look_at(id);
+                self.learn_list(now, of, keys.first, &keys.entries)?;
+                self.conversations.of(id).packages.insert(of, keys.packages);
+            }
+            Purpose::List(of) => {
+                self.learn_list(now, of, keys.first, &keys.entries)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Who is at the other end of a conversation of two.
+    pub(super) fn peer_of(&self, id: ConversationId) -> Option<PhoneNumber> {
+        let (one, other) = id.parties()?;
+        Some(if one == self.me.account { other } else { one })
+    }
+
+    /// The conversation with a peer.
+    pub(super) fn conversation_with(&self, peer: PhoneNumber) -> ConversationId {
+        ConversationId::direct(self.me.account, peer)
+    }
+}
