@@ -128,6 +128,26 @@ pub struct LinkRequest {
     pub name: String,
     /// The new device's Ed25519 public key: 32 bytes in base64.
     pub identity_key: String,
+    /// What the approving device hands over to the new one, sealed for it: in base64, at most
+    /// [`crate::limits::HANDOVER_BYTES_MAX`] bytes. The server cannot read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handover: Option<String>,
+}
+
+/// `GET /v1/links/{link}`: what was approved, as in [`Registered`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collected {
+    /// The account.
+    pub account: PhoneNumber,
+    /// The device, as the server named it.
+    pub device: DeviceId,
+    /// As in [`Registered`].
+    pub token: String,
+    /// As in [`Registered`].
+    pub expires_at: Millis,
+    /// As in [`LinkRequest`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handover: Option<String>,
 }
 
 /// The answer to [`LinkRequest`].

@@ -32,6 +32,8 @@ pub const LINKED_DEVICE_LIFE: Millis = 45 * 24 * 60 * 60 * 1000;
 pub const PRIMARY_DEVICE_LIFE: Millis = 180 * 24 * 60 * 60 * 1000;
 /// How long a code that links a device is good for: 2 minutes.
 pub const LINK_LIFE: Millis = 2 * 60 * 1000;
+/// What the device that approves another hands over to it, sealed.
+pub const HANDOVER_BYTES_MAX: usize = 256;
 /// Accounts whose presence one device watches.
 pub const WATCHED_MAX: usize = 8;
 /// Accounts that watch one account. More are told that nobody is there.

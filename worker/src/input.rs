@@ -58,6 +58,16 @@ pub(crate) fn new_device(
     Ok((name, bytes(identity_key)?))
 }
 
+/// Reads what is handed over to a new device. It stays as it came.
+pub(crate) fn handover(text: String) -> Result<String, ErrorCode> {
+    match Base64::decode_vec(&text) {
+        Ok(bytes) if bytes.is_empty() => Err(ErrorCode::Malformed),
+        Ok(bytes) if bytes.len() > limits::HANDOVER_BYTES_MAX => Err(ErrorCode::TooLarge),
+        Ok(_) => Ok(text),
+        Err(_) => Err(ErrorCode::Malformed),
+    }
+}
+
 /// 32 bytes in base64.
 fn bytes(text: &str) -> Result<[u8; 32], ErrorCode> {
     let bytes = Base64::decode_vec(text).or(Err(ErrorCode::Malformed))?;

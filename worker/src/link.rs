@@ -64,15 +64,33 @@ impl LinkCode {
 /// What the names in the bucket begin with under which approvals are noted.
 pub(crate) const PREFIX: &str = "link/";
 
-/// An approval as it is noted: account and device, with a space between.
-pub(crate) fn note(account: PhoneNumber, device: DeviceId) -> String {
-    format!("{account} {device}")
+/// An approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Approval {
+    pub(crate) account: PhoneNumber,
+    pub(crate) device: DeviceId,
+    /// What is handed over to the device, in base64.
+    pub(crate) handover: Option<String>,
 }
 
-/// The reverse of [`note`].
-pub(crate) fn noted(note: &str) -> Option<(PhoneNumber, DeviceId)> {
-    let (account, device) = note.split_once(' ')?;
-    Some((account.parse().ok()?, device.parse().ok()?))
+impl Approval {
+    /// As it is noted: account, device, and what is handed over, with spaces between.
+    pub(crate) fn note(&self) -> String {
+        let Self { account, device, handover } = self;
+        let handover = handover.as_deref().unwrap_or_default();
+        let note = format!("{account} {device} {handover}");
+        note.trim_end().to_owned()
+    }
+
+    /// The reverse of [`Approval::note`].
+    pub(crate) fn noted(note: &str) -> Option<Self> {
+        let (account, rest) = note.split_once(' ')?;
+        let (device, handover) = match rest.split_once(' ') {
+            Some((device, handover)) => (device, Some(handover.to_owned())),
+            None => (rest, None),
+        };
+        Some(Self { account: account.parse().ok()?, device: device.parse().ok()?, handover })
+    }
 }
 
 fn tag(key: &[u8], what: &[u8], of: &[u8]) -> [u8; 32] {
@@ -83,7 +101,7 @@ fn tag(key: &[u8], what: &[u8], of: &[u8]) -> [u8; 32] {
 mod tests {
     use estafette_protocol::{DeviceId, limits::LINK_LIFE};
 
-    use super::{LinkCode, note, noted};
+    use super::{Approval, LinkCode};
 
     const NOW: u64 = 1_760_000_000_123;
 
@@ -129,8 +147,17 @@ mod tests {
     #[test]
     fn what_is_noted_is_pinned() {
         let account = "+33612345678".parse().unwrap();
-        assert_eq!(note(account, DeviceId(255)), "+33612345678 00000000000000ff");
-        assert_eq!(noted("+33612345678 00000000000000ff"), Some((account, DeviceId(255))));
-        assert_eq!(noted("+33612345678"), None);
+        let with = |handover: Option<&str>| {
+            let handover = handover.map(str::to_owned);
+            Approval { account, device: DeviceId(255), handover }
+        };
+        for (approval, note) in [
+            (with(None), "+33612345678 00000000000000ff"),
+            (with(Some("aGk=")), "+33612345678 00000000000000ff aGk="),
+        ] {
+            assert_eq!(approval.note(), note);
+            assert_eq!(Approval::noted(note), Some(approval));
+        }
+        assert_eq!(Approval::noted("+33612345678"), None);
     }
 }

@@ -60,6 +60,9 @@ pub enum Event {
     },
     /// All that waited has come.
     Drained,
+    /// Others can write to this device: it is on its account's list, and they find keys of it. Told once for
+    /// each connection.
+    Reachable,
     /// There is no connection.
     Disconnected {
         /// When the next one is tried; `None`: not until [`crate::Client::connect`].

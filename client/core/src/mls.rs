@@ -16,6 +16,7 @@ mod check;
 mod devices;
 pub mod envelope;
 mod group;
+mod handover;
 mod settings;
 mod storage;
 
@@ -32,6 +33,7 @@ pub use self::check::Suspicion;
 pub use self::devices::{
     AccountKey, AccountSecret, DeviceList, Head, ListError, safety_number,
 };
+pub use self::handover::HANDOVER_BYTES;
 use self::storage::Storage;
 use crate::{Store, StoreError};
 

@@ -2,10 +2,11 @@
 
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use estafette_core::{
     Chat, Client as Core, ClientError, Config, Contact, Effect, Event, Identity, Message, Outgoing,
-    OutgoingFile, Pending, Store, StoreError,
+    OutgoingFile, Pending, Secrets, Store, StoreError,
 };
 use estafette_protocol::{Activity, MediaId, MessageId, Millis, PhoneNumber};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -14,6 +15,9 @@ use crate::driver::{COMMANDS_MAX, Command, Driver, EVENTS_MAX};
 use crate::server::now;
 use crate::transfer::{Claim, Claims};
 use crate::{Account, Error, Profile};
+
+/// How long to wait until a device can be written to.
+const PUBLISHING: Duration = Duration::from_secs(10);
 
 /// A device that is connected as often as it can be, and the events that come of it.
 ///
@@ -44,9 +48,34 @@ pub struct Handle {
 /// # Errors
 /// When the store can't be opened.
 pub async fn connect(profile: Profile) -> Result<Client, Error> {
-    let opening = tokio::task::spawn_blocking(move || Ok((profile.open_store()?, profile)));
-    let (store, profile) = opening.await.or(Err(Error::Ended)).flatten()?;
-    start(profile.account().clone(), store, Config::default(), Some(profile))
+    let opening = tokio::task::spawn_blocking(move || {
+        let secrets = profile.secrets()?;
+        Ok((profile.open_store()?, secrets, profile))
+    });
+    let (store, secrets, profile) = opening.await.or(Err(Error::Ended)).flatten()?;
+    start(profile.account().clone(), &secrets, store, Config::default(), Some(profile))
+}
+
+/// Connects the device of a profile, until others can write to it. That may be done again at any time: every
+/// client does it when it connects.
+///
+/// # Errors
+/// When the store can't be opened, or the server is not reached in time.
+pub async fn publish_keys(profile: Profile) -> Result<(), Error> {
+    let mut client = connect(profile).await?;
+    let reached = tokio::time::timeout(PUBLISHING, async {
+        while let Some(event) = client.next().await {
+            match event {
+                Event::Reachable => return Ok(()),
+                Event::SignedOut(_) => break,
+                _ => {}
+            }
+        }
+        Err(Error::Ended)
+    });
+    let reached = reached.await;
+    client.close().await;
+    reached.unwrap_or(Err(Error::NotReached))
 }
 
 /// Connects a device whose account and store are kept elsewhere, or nowhere
@@ -56,18 +85,24 @@ pub async fn connect(profile: Profile) -> Result<Client, Error> {
 ///
 /// # Errors
 /// When the store can't be read.
-pub async fn connect_with(account: Account, store: Store, config: Config) -> Result<Client, Error> {
-    start(account, store, config, None)
+pub async fn connect_with(
+    account: Account,
+    secrets: &Secrets,
+    store: Store,
+    config: Config,
+) -> Result<Client, Error> {
+    start(account, secrets, store, config, None)
 }
 
 fn start(
     account: Account,
+    secrets: &Secrets,
     store: Store,
     config: Config,
     profile: Option<Profile>,
 ) -> Result<Client, Error> {
     let me = Identity { account: account.number, device: account.device };
-    let core = Core::start_with(store, me, config, Box::new(random()?), now())?;
+    let core = Core::start_with(store, me, secrets, config, Box::new(random()?), now())?;
     let (commands, received) = mpsc::channel(COMMANDS_MAX);
     let (said, events) = mpsc::channel(EVENTS_MAX);
     let spool = profile.as_ref().map(Profile::spool);

@@ -128,6 +128,8 @@ impl From<Error> for Failure {
             Error::Unreachable { .. } | Error::Unexpected { .. } => Exit::Unreachable,
             Error::Gone => Exit::Refused,
             Error::NotApproved => Exit::Timeout,
+            Error::NotHandedOver => Exit::Failed,
+            Error::NotReached => Exit::Unreachable,
             Error::Refused(problem) => match problem.error {
                 code @ (ErrorCode::TokenExpired
                 | ErrorCode::TokenInvalid

@@ -42,13 +42,14 @@ mod transfer;
 mod url;
 
 pub use book::{Book, read_book};
-pub use client::{Client, Handle, connect, connect_with};
+pub use client::{Client, Handle, connect, connect_with, publish_keys};
 pub use error::{Error, ProfileError};
 pub use estafette_core::media::safe_file_name;
+pub use estafette_core::mls::AccountSecret;
 pub use estafette_core::{
     About, Chat, ClientError, Config, Contact, Content, ContentError, Event, KnownProfile, Media,
-    Message, Moved, Pending, Picture, PinError, PinKey, Sharing, Status, Store, StoreError,
-    StoreKey,
+    Message, Moved, Pending, Picture, PinError, PinKey, Secrets, Sharing, Status, Store,
+    StoreError, StoreKey, Unopened,
 };
 pub use estafette_protocol::http::Profile as UserProfile;
 pub use estafette_protocol::http::{

@@ -1,13 +1,16 @@
 //! A new device on its way into an account: it shows a code and waits for a device of the account to
 //! approve it.
 //!
-//! Invariant: the identity key is in its file before it is shown, so that a device that was approved
-//! can always prove itself.
+//! Invariants:
+//! - the identity key is in its file before it is shown, so that a device that was approved can always prove
+//!   itself;
+//! - the account's secret is in its file before the account is.
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use estafette_core::mls::AccountSecret;
 use estafette_protocol::http::Link;
 use estafette_protocol::limits::LINK_LIFE;
 use estafette_protocol::{ErrorCode, Fault, Millis, PhoneNumber};
@@ -26,6 +29,7 @@ const PATIENCE: Duration = Duration::from_millis(LINK_LIFE + 30_000);
 pub struct Linking {
     directory: PathBuf,
     lock: File,
+    seed: [u8; 32],
     server: Server,
     offer: Link,
     url: LinkUrl,
@@ -36,12 +40,13 @@ pub struct Linking {
 impl Linking {
     pub(crate) fn new(
         (directory, lock): (PathBuf, File),
+        seed: [u8; 32],
         before: Option<PhoneNumber>,
         server: Server,
         offer: Link,
         url: LinkUrl,
     ) -> Self {
-        Self { directory, lock, server, offer, url, before }
+        Self { directory, lock, seed, server, offer, url, before }
     }
 
     /// What to show, as a QR code or a text.
@@ -64,7 +69,7 @@ impl Linking {
         loop {
             sleep(POLL).await;
             match self.server.collect(&self.offer).await {
-                Ok(Some(account)) => return self.keep(account).await,
+                Ok(Some((account, handover))) => return self.keep(account, handover).await,
                 Err(Error::Refused(problem)) if problem.error == ErrorCode::LinkExpired => {
                     return Err(Error::NotApproved);
                 }
@@ -75,12 +80,19 @@ impl Linking {
         }
     }
 
-    async fn keep(self, account: Account) -> Result<Profile, Error> {
+    async fn keep(self, account: Account, handover: Option<Vec<u8>>) -> Result<Profile, Error> {
         if let Some(before) = self.before.filter(|before| *before != account.number) {
             // Nobody will use that device. If it can't be removed, its owner sees it in the list.
             let _ = self.server.remove_device(&account.token, account.device).await;
             return Err(ProfileError::OtherNumber(before).into());
         }
+        let sealed = handover.unwrap_or_default();
+        let secret = AccountSecret::take_over(&self.seed, &self.offer.link, &sealed);
+        let Some(secret) = secret else {
+            let _ = self.server.remove_device(&account.token, account.device).await;
+            return Err(Error::NotHandedOver);
+        };
+        Profile::keep_secret(&self.directory, &secret)?;
         Ok(Profile::of(self.directory, self.lock, account)?)
     }
 }

@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 
 use crate::failure::{Failure, SUSPENDED, why_not_sent};
 use crate::place;
-use crate::text::{keys_changed, local, mark, says, time};
+use crate::text::{SUSPICIOUS, keys_changed, list_broken, local, mark, says, time};
 
 /// One JSON object.
 #[derive(Debug, Serialize)]
@@ -39,6 +39,9 @@ pub(crate) enum Line<'a> {
         /// The sender's new number.
         #[serde(skip_serializing_if = "Option::is_none")]
         moved: Option<PhoneNumber>,
+        /// Why this device cannot open it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unopened: Option<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         body: Option<String>,
         /// Whether nobody knows its sender here. Left out where somebody does.
@@ -71,6 +74,13 @@ pub(crate) enum Line<'a> {
     Presence { peer: PhoneNumber, available: bool, last_seen: Option<Millis> },
     /// A peer registered their number again: their keys are others now.
     KeysChanged { peer: PhoneNumber, at: Millis },
+    /// An account's key is another than it was: what was compared does not hold any more.
+    KeyChanged { peer: PhoneNumber },
+    /// The server, or somebody in a conversation, did what nobody honest does: `list_broken`,
+    /// `suspicious` or `forged`.
+    Warning { about: &'static str, peer: Option<PhoneNumber> },
+    /// Others can write to this device.
+    Reachable,
     /// The account has another number.
     Moved { from: PhoneNumber, to: PhoneNumber },
     /// Whether the account has a registration PIN.
@@ -222,11 +232,12 @@ fn as_text<S: Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Er
 
 impl<'a> Line<'a> {
     fn message(message: &'a Message, name: Option<&'a str>, stranger: bool) -> Self {
-        let (mut text, mut media, mut moved, mut body) = (None, None, None, None);
+        let (mut text, mut media, mut moved, mut unopened, mut body) = (None, None, None, None, None);
         match message.content() {
             Ok(Content::Text(says)) => text = Some(says),
             Ok(Content::Media(file)) => media = Some(FileLine::of(*file)),
             Ok(Content::Moved(Moved { to })) => moved = Some(to),
+            Ok(Content::Unopened(why)) => unopened = Some(why.as_str()),
             _ => body = Some(BASE64.encode(&message.body)),
         }
         Self::Message {
@@ -239,6 +250,7 @@ impl<'a> Line<'a> {
             text,
             media,
             moved,
+            unopened,
             body,
             stranger,
         }
@@ -270,6 +282,13 @@ impl<'a> Line<'a> {
                 Self::Presence { peer, available, last_seen }
             }
             Event::KeysChanged { peer, at } => Self::KeysChanged { peer, at },
+            Event::KeyChanged { account } => Self::KeyChanged { peer: account },
+            Event::ListBroken { account } => {
+                Self::Warning { about: "list_broken", peer: Some(account) }
+            }
+            Event::Suspicious { .. } => Self::Warning { about: "suspicious", peer: None },
+            Event::Forged { from, .. } => Self::Warning { about: "forged", peer: Some(from) },
+            Event::Reachable => Self::Reachable,
             Event::Activity { peer, activity } => Self::Activity { peer, activity },
             Event::Failed { peer, id, code } => Self::Failed { peer, id, code },
             Event::Gap { peer, id, last } => Self::Gap { peer, id, last },
@@ -381,11 +400,17 @@ impl Output {
                     place::name(*peer, contacts).map_or_else(|| peer.to_string(), str::to_owned);
                 self.remark(&format!("Something that {who} sent before this never came."));
             }
-            Event::KeysChanged { peer, .. } => {
+            Event::KeysChanged { peer, .. } | Event::KeyChanged { account: peer } => {
                 let who =
                     place::name(*peer, contacts).map_or_else(|| peer.to_string(), str::to_owned);
                 self.remark(&keys_changed(&who));
             }
+            Event::ListBroken { account } => {
+                let who =
+                    place::name(*account, contacts).map_or_else(|| account.to_string(), str::to_owned);
+                self.remark(&list_broken(&who));
+            }
+            Event::Suspicious { .. } => self.remark(SUSPICIOUS),
             Event::StoreFailed(error) => self.remark(&format!("{error}.")),
             Event::Error(ErrorCode::Suspended) => self.remark(&format!("{SUSPENDED}.")),
             _ => {}

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `account.json` | server, number, device, token | register or link again |
 //! | `identity.key` | the device's Ed25519 secret | register or link again |
+//! | `account.key` | what all devices of the account know, and the server does not | link again, or register |
 //! | `store.key` | key and salt of the store | the store is lost with it |
 //! | `store.db` | messages and contacts, encrypted | what waits on the server comes |
 //! | `moving.json` | the account at the number that this one moves to, while it does | the move begins again |
@@ -17,7 +18,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
-use estafette_core::{Store, StoreKey};
+use estafette_core::mls::AccountSecret;
+use estafette_core::{Secrets, Store, StoreKey};
 use estafette_protocol::PhoneNumber;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,7 @@ use crate::{Account, Error, LinkUrl, Linking, ProfileError, Proof, Server};
 
 const ACCOUNT: &str = "account.json";
 const IDENTITY: &str = "identity.key";
+const ACCOUNT_KEY: &str = "account.key";
 const STORE_KEY: &str = "store.key";
 const STORE: &str = "store.db";
 const SPOOL: &str = "spool";
@@ -143,7 +146,8 @@ impl Profile {
         store_key(&directory)?;
         let offer = server.link().await?;
         let url = LinkUrl::new(&offer.link, identity.verifying_key().to_bytes(), name)?;
-        Ok(Linking::new((directory, lock), before, server.clone(), offer, url))
+        let seed = identity.to_bytes();
+        Ok(Linking::new((directory, lock), seed, before, server.clone(), offer, url))
     }
 
     /// Whether the server no longer lets a device in. Only then may its profile be another one.
@@ -249,6 +253,25 @@ impl Profile {
         &self.directory
     }
 
+    /// What this device knows and the server does not.
+    ///
+    /// # Errors
+    /// When a file is damaged, can be read by others, or can't be made.
+    pub fn secrets(&self) -> Result<Secrets, Error> {
+        Self::secrets_in(&self.directory)
+    }
+
+    /// The same, of the profile in a directory, whoever has the profile.
+    ///
+    /// # Errors
+    /// As [`Profile::secrets`].
+    pub fn secrets_in(directory: &Path) -> Result<Secrets, Error> {
+        let what_to_do = "delete it and register again";
+        let device = secret(&directory.join(IDENTITY), what_to_do)?;
+        let account = secret(&directory.join(ACCOUNT_KEY), what_to_do)?;
+        Ok(Secrets { device, account: AccountSecret::new(account) })
+    }
+
     /// The file of the messages, which may be deleted while no process has the profile.
     pub fn store_path(&self) -> PathBuf {
         self.directory.join(STORE)
@@ -266,6 +289,11 @@ impl Profile {
     pub fn open_store(&self) -> Result<Store, Error> {
         let key = store_key(&self.directory)?;
         Ok(Store::open(&self.store_path(), &key)?)
+    }
+
+    /// Keeps the secret of the account that this device was linked to.
+    pub(crate) fn keep_secret(directory: &Path, secret: &AccountSecret) -> Result<(), ProfileError> {
+        write_private(&directory.join(ACCOUNT_KEY), &secret.to_bytes())
     }
 
     /// Keeps an account's new token.

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use data_encoding::BASE64;
 use estafette_core::PinKey;
 use estafette_protocol::http::{
-    CodeRequest, CodeSent, DeviceName, Devices, Export, Health, Link, LinkRequest, Linked, Lookup,
+    CodeRequest, CodeSent, Collected, DeviceName, Devices, Export, Health, Link, LinkRequest, Linked, Lookup,
     LookupRequest, Motd, MoveRequest, NewPin, People, Person, Pin, Privacy, RegisterRequest,
     Registered, ReportRequest, Usage,
 };
@@ -192,23 +192,32 @@ impl Server {
         self.call(Method::POST, "/v1/links".into(), None, None::<()>).await
     }
 
-    /// What came of a code: nothing while nobody approved it, then the device that it made.
+    /// What came of a code: nothing while nobody approved it, then the device that it made, and what was
+    /// handed over to it.
     ///
     /// # Errors
     /// When its time is over ([`ErrorCode::LinkExpired`](crate::ErrorCode::LinkExpired)), the server
     /// refuses otherwise or doesn't answer.
-    pub async fn collect(&self, link: &Link) -> Result<Option<Account>, Error> {
+    pub async fn collect(
+        &self,
+        link: &Link,
+    ) -> Result<Option<(Account, Option<Vec<u8>>)>, Error> {
         let path = format!("/v1/links/{}", link.link);
         let asked = self.bytes(Method::GET, path, Some(&link.secret), None::<()>).await?;
         let (status, bytes) = asked;
         if status == ACCEPTED {
             return Ok(None);
         }
-        let registered = serde_json::from_slice(&bytes).or(Err(self.unexpected(status)))?;
-        Ok(Some(self.account(registered)))
+        let unexpected = || self.unexpected(status);
+        let collected = serde_json::from_slice(&bytes).or(Err(unexpected()))?;
+        let Collected { account, device, token, expires_at, handover } = collected;
+        let handover = handover.map(|text| BASE64.decode(text.as_bytes()).or(Err(unexpected())));
+        let account = self.account(Registered { account, device, token, expires_at });
+        Ok(Some((account, handover.transpose()?)))
     }
 
-    /// Makes the device that shows a code another device of the account.
+    /// Makes the device that shows a code another device of the account. What is handed over to it is sealed
+    /// for it already.
     ///
     /// # Errors
     /// When the code is no longer good, the account has as many devices as it may, the server refuses
@@ -219,8 +228,10 @@ impl Server {
         link: &str,
         name: &str,
         identity_key: &[u8; 32],
+        handover: Option<&[u8]>,
     ) -> Result<DeviceId, Error> {
         let body = LinkRequest {
+            handover: handover.map(|sealed| BASE64.encode(sealed)),
             link: link.to_owned(),
             name: name.to_owned(),
             identity_key: BASE64.encode(identity_key),

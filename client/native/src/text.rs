@@ -1,6 +1,6 @@
 //! Text for people: what peers wrote, times, marks.
 
-use estafette::{Content, ContentError, Media, Millis, Status};
+use estafette::{Content, ContentError, Media, Millis, Status, Unopened};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -33,6 +33,7 @@ pub(crate) fn says(body: &[u8]) -> String {
             format!("[{}]{caption}", file(&media))
         }
         Ok(Content::Moved(moved)) => format!("[has a new number: {}]", moved.to),
+        Ok(Content::Unopened(why)) => unopened(why).into(),
         Ok(Content::Text(_)) | Err(ContentError::NotText) => printable(body),
         _ => "[something that this version of estafette cannot show: update it]".into(),
     }
@@ -112,6 +113,25 @@ pub(crate) fn day(day: Date, today: Date) -> String {
 /// What is said when somebody's keys have changed.
 pub(crate) fn keys_changed(who: &str) -> String {
     format!("The security keys of {who} have changed: they registered again.")
+}
+
+/// What is said where the server tells other devices of somebody than it did.
+pub(crate) fn list_broken(who: &str) -> String {
+    format!("The server now tells other devices of {who} than before. It is not believed.")
+}
+
+/// What is said where somebody did in a conversation what nobody honest does.
+pub(crate) const SUSPICIOUS: &str =
+    "Somebody tried to change who reads a conversation, and was not let to.";
+
+/// Why a message cannot be shown.
+pub(crate) fn unopened(why: Unopened) -> &'static str {
+    match why {
+        Unopened::Damaged => "[damaged, or not from whom the server says: not shown]",
+        Unopened::NotForThisDevice => "[written before this device could read here]",
+        Unopened::Own => "[written on this device, whose store was lost]",
+        _ => "[cannot be opened]",
+    }
 }
 
 /// A number of things: `1 message`, `2 messages`.

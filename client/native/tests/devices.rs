@@ -8,19 +8,25 @@ mod machine;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use estafette::{ChatUrl, DeviceId, ErrorCode, LinkUrl};
-use estafette_protocol::http::{Link, Linked, Registered};
+use data_encoding::BASE64;
+use estafette::{AccountSecret, ChatUrl, DeviceId, ErrorCode, LinkUrl};
+use estafette_protocol::http::{Collected, Link, Linked, Registered};
 use estafette_protocol::{
     Activity, Body, ClientFrame, Deliver, Doing, MessageId, Presence, Seen as Told, Sent,
     ServerFrame,
 };
-use fake::{ALICE, BOB, Fake, Seen, TOKEN, now, number, problem};
+use estafette_testkit::{account_secret, device_key, device_seed};
+use fake::{ALICE, BOB, Fake, Seen, TOKEN, me, now, number, problem};
 use machine::{Machine, error, lines, text};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
 const CODE: &str = "0123456789abcdef0123456789abcdef01234567";
 const SECRET: &str = "secret";
+const KEY: [u8; 32] = [
+    138, 135, 95, 255, 30, 179, 132, 81, 87, 122, 205, 90, 254, 228, 5, 69, 101, 104, 221, 124, 137,
+    224, 144, 134, 58, 5, 87, 188, 122, 244, 159, 23,
+];
 
 impl Machine {
     /// A machine whose server approves a link when it is asked for the second time.
@@ -44,7 +50,11 @@ impl Machine {
                 if asked.fetch_add(1, Ordering::Relaxed) == 0 {
                     (202, String::new())
                 } else {
-                    (200, serde_json::to_string(&registered()).unwrap())
+                    let Registered { account, device, token, expires_at } = registered();
+                    let handover = account_secret(account).hand_over(&device_key(me()), CODE);
+                    let handover = handover.map(|sealed| BASE64.encode(&sealed));
+                    let collected = Collected { account, device, token, expires_at, handover };
+                    (200, serde_json::to_string(&collected).unwrap())
                 }
             }
             "POST /v1/registration" => (200, serde_json::to_string(&registered()).unwrap()),
@@ -170,21 +180,28 @@ async fn nobody_approves_in_time() {
 #[tokio::test]
 async fn a_device_approves_names_and_lists_the_others() {
     let mut machine = Machine::registered().await;
-    let url = LinkUrl::new(CODE, [7; 32], "my laptop").unwrap().to_string();
+    let url = LinkUrl::new(CODE, device_key(me()), "my laptop").unwrap().to_string();
     let output = machine.run(&["devices", "link", &url]).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(text(&output).starts_with("my laptop is now a device of +33612345678"), "{output:?}");
     let (authorization, body) = machine.request("POST /v1/devices").await;
     assert_eq!(authorization, format!("Bearer {TOKEN}"));
-    let key = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
-    assert_eq!(body, json!({ "link": CODE, "name": "my laptop", "identity_key": key }));
+    let handover = BASE64.decode(body["handover"].as_str().unwrap().as_bytes()).unwrap();
+    let key = BASE64.encode(&device_key(me()));
+    let told = json!({
+        "link": CODE, "name": "my laptop", "identity_key": key, "handover": body["handover"],
+    });
+    assert_eq!(body, told);
+    let secret = AccountSecret::take_over(&device_seed(me()), CODE, &handover).unwrap();
+    let path = machine.directory.path().join("default/account.key");
+    assert_eq!(std::fs::read(path).unwrap(), secret.to_bytes());
     let output = machine.run(&["--json", "devices", "link", &url]).await;
     let linked = json!({ "type": "linked", "device": "0000000000000002", "name": "my laptop" });
     assert_eq!(lines(&output), [linked]);
     // Pasted, as a shell would not take it.
     let output = machine.feed(&["devices", "link"], &format!("{url}\n")).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let refused = LinkUrl::new(CODE, [7; 32], "refused").unwrap().to_string();
+    let refused = LinkUrl::new(CODE, device_key(me()), "refused").unwrap().to_string();
     let output = machine.run(&["devices", "link", &refused]).await;
     assert_eq!(output.status.code(), Some(6), "{output:?}");
     let output = machine.run(&["devices", "link", "estafette://chat/+33612345678"]).await;

@@ -17,7 +17,7 @@ mod sms;
 pub use bundle::{build_bundle, build_worker, workspace_root};
 pub use directory::TempDir;
 pub use inbox::Behaviour;
-pub use people::{People, account_secret, device_seed};
+pub use people::{People, account_secret, device_key, device_seed};
 pub use push::{PushService, Pushed, ServiceBehaviour};
 pub use reports::{Report, ReportDesk, ReportedMessage};
 pub use runner::LogLine;

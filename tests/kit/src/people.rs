@@ -82,6 +82,11 @@ pub fn device_seed(leaf: Leaf) -> [u8; 32] {
     seed
 }
 
+/// Its identity key.
+pub fn device_key(leaf: Leaf) -> [u8; 32] {
+    Mls::new(leaf, &device_seed(leaf)).identity_key()
+}
+
 impl People {
     /// An account that is not registered.
     pub fn nobody(&mut self, account: PhoneNumber) {
@@ -129,6 +134,12 @@ impl People {
     /// How many of a device's key packages are left, if it ever gave any.
     pub fn key_packages(&self, leaf: Leaf) -> Option<u64> {
         self.packages.get(&leaf).map(|packages| packages.left.len() as u64)
+    }
+
+    /// Whether others can write to a device: it has listed itself, and has given keys.
+    pub fn is_reachable(&self, leaf: Leaf) -> bool {
+        let listed = Listed(&self.entries).identity_key(leaf).is_some();
+        listed && self.packages.contains_key(&leaf)
     }
 
     fn publish(&mut self, from: Leaf, said: &PublishKeys) -> ServerFrame {

@@ -148,6 +148,7 @@ impl Client {
         }
         if is_listed && self.keyring.key(me) == Some(key) {
             self.publishing.enlisted = true;
+            self.tell(Event::Reachable);
             self.conversations.look_at_all();
             return Ok(());
         }

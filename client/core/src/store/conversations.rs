@@ -65,6 +65,15 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets every conversation, and this device's keys for new ones.
+    pub(super) fn forget_conversations(&self) -> Result<(), StoreError> {
+        self.connection.execute_batch(
+            "DELETE FROM conversation; DELETE FROM sealed; DELETE FROM mls;
+             DELETE FROM setting WHERE name = 'keys_published'",
+        )?;
+        Ok(())
+    }
+
     /// The conversations that this device is in.
     pub(crate) fn conversations(&self) -> Result<Vec<ConversationId>, StoreError> {
         self.conversation_ids("SELECT id FROM conversation")

@@ -137,7 +137,8 @@ impl Store {
             self.set(Setting::Account, number.digits().cast_signed())?;
             let name = Setting::MovedTo.name();
             self.connection.execute("DELETE FROM setting WHERE name = ?", [name])?;
-            Ok(())
+            // Its conversations are others now: of the new number.
+            self.forget_conversations()
         })
     }
 

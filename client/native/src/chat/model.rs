@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::editor::Editor;
 use crate::failure::{Failure, SUSPENDED, why_not_sent};
 use crate::place;
-use crate::text::{day, local, one_line, time};
+use crate::text::{SUSPICIOUS, day, list_broken, local, one_line, time};
 
 /// How long the connection may be away before it is worth a word.
 const OFFLINE_UNNOTICED: Millis = 2000;
@@ -221,7 +221,9 @@ impl Model {
                 let away = last_seen.map(Presence::Away);
                 self.presence = if available { Some(Presence::There) } else { away };
             }
-            Event::KeysChanged { peer, .. } if peer == self.peer => {
+            Event::KeysChanged { peer, .. } | Event::KeyChanged { account: peer }
+                if peer == self.peer =>
+            {
                 self.keys_changed = Some(self.messages.last().map_or(0, |last| last.place));
             }
             Event::Activity { peer, activity } if peer == self.peer => self.activity = activity,
@@ -236,6 +238,10 @@ impl Model {
                     self.complain("Not sent yet", code);
                 }
             }
+            Event::ListBroken { account } if account == self.peer => {
+                self.notice = Some(list_broken(&self.title()));
+            }
+            Event::Suspicious { .. } => self.notice = Some(SUSPICIOUS.into()),
             Event::Gap { peer, .. } if peer == self.peer => {
                 self.notice = Some("Something that they sent before this never came.".into());
             }
@@ -245,6 +251,10 @@ impl Model {
             | Event::ReadElsewhere { .. }
             | Event::Presence { .. }
             | Event::KeysChanged { .. }
+            | Event::KeyChanged { .. }
+            | Event::ListBroken { .. }
+            | Event::Forged { .. }
+            | Event::Reachable
             | Event::Activity { .. }
             | Event::Status { .. }
             | Event::Failed { .. }

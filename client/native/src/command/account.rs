@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
-use estafette::{Device, LinkUrl, Profile, UrlError};
+use estafette::{Device, Error, LinkUrl, Profile, UrlError};
 use jiff::tz::TimeZone;
 
 use crate::args::{Args, Devices, device_name};
@@ -32,7 +32,11 @@ pub(crate) async fn devices(
         Devices::Link { url } => {
             let url = url.clone().map_or_else(|| pasted(output), Ok)?;
             let (server, token) = (&account.server, &account.token);
-            let device = server.approve(token, url.code(), url.name(), url.identity_key()).await?;
+            let secrets = Profile::secrets_in(&place::directory(args)?)?;
+            let sealed = secrets.account.hand_over(url.identity_key(), url.code());
+            let sealed = sealed.ok_or(Error::from(UrlError::Part("key")))?;
+            let (code, key) = (url.code(), url.identity_key());
+            let device = server.approve(token, code, url.name(), key, Some(&sealed)).await?;
             let (name, number) = (url.name(), account.number);
             output.line(&Line::Linked { device, name }, || {
                 let name = one_line(name.as_bytes(), NAME_CHARACTERS);

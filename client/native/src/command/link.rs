@@ -49,6 +49,7 @@ pub(crate) async fn run(args: &Args, asked: &Link, output: &Output) -> Result<()
              what you write here is seen on your other devices. Now try {chat} or\n{listen}."
         )
     })?;
+    register::publish(profile, output).await;
     Ok(())
 }
 

@@ -29,7 +29,7 @@ pub(crate) async fn run(args: &Args, asked: &Register, output: &Output) -> Resul
     Profile::check_free_for(&directory, number)?;
     let server = server(asked.server.as_deref(), &directory)?;
     let registration = Registration {
-        place: Place::Directory(directory),
+        place: Place::Directory(directory.clone()),
         server,
         number,
         name: &asked.name,
@@ -45,7 +45,15 @@ pub(crate) async fn run(args: &Args, asked: &Register, output: &Output) -> Resul
     };
     let chat = place::example(args, "chat NUMBER");
     output.line(&line, || format!("{number} is registered. Now try {chat}."))?;
+    publish(Profile::open(directory)?, output).await;
     Ok(())
+}
+
+/// Lets others write to the new device. Where that does not succeed, its next connection does it.
+pub(super) async fn publish(profile: Profile, output: &Output) {
+    if let Err(error) = estafette::publish_keys(profile).await {
+        output.remark(&format!("Nobody can write to this device yet: {error}."));
+    }
 }
 
 /// Where what comes of a registration is kept.

@@ -12,11 +12,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use estafette::{Account, ErrorCode, Millis, PhoneNumber, Server};
+use estafette::{Account, ErrorCode, Millis, PhoneNumber, Secrets, Server};
+use estafette_core::mls::Leaf;
 use estafette_protocol::http::{Problem, Registered};
 use estafette_protocol::{
-    ClientFrame, Decoded, DeviceId, Drained, Encoding, Hello, ServerFrame, WireMessage,
+    Body, ClientFrame, Decoded, DeviceId, Drained, Encoding, Hello, ServerFrame, WireMessage,
 };
+use estafette_testkit::{People, account_secret, device_seed};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -61,6 +63,10 @@ type Answer = dyn Fn(&str, &str) -> (u16, String) + Send;
 
 #[derive(Default)]
 struct State {
+    /// Those whom Alice talks with.
+    people: People,
+    /// Sockets are greeted by themselves.
+    eager: bool,
     /// Every socket there was; what is said goes to the last.
     sockets: Vec<mpsc::UnboundedSender<Say>>,
     reject: Option<ErrorCode>,
@@ -72,6 +78,16 @@ pub(crate) struct Fake {
     pub(crate) address: String,
     state: Arc<Mutex<State>>,
     seen: mpsc::UnboundedReceiver<Seen>,
+}
+
+/// Alice's device, as others see it.
+pub(crate) fn me() -> Leaf {
+    Leaf { account: number(ALICE), device: DeviceId(1) }
+}
+
+/// What Alice's device knows and the server does not.
+pub(crate) fn secrets() -> Secrets {
+    Secrets { device: device_seed(me()), account: account_secret(number(ALICE)) }
 }
 
 pub(crate) fn number(digits: u64) -> PhoneNumber {
@@ -113,6 +129,11 @@ impl Fake {
         }
     }
 
+    /// Until the socket is closed that was open.
+    pub(crate) async fn until_closed(&mut self) {
+        while !matches!(self.next().await, Seen::Closed { .. }) {}
+    }
+
     /// The next frame, whatever happens before.
     pub(crate) async fn frame(&mut self) -> ClientFrame {
         loop {
@@ -122,6 +143,7 @@ impl Fake {
         }
     }
 
+    /// Says this. What is delivered was sealed by whom it is from, once keys of Alice are found.
     pub(crate) fn say(&self, frames: Vec<ServerFrame>) {
         let state = self.state.lock().unwrap();
         state.sockets.last().expect("no socket").send(Say::Frames(frames)).unwrap();
@@ -129,14 +151,13 @@ impl Fake {
 
     /// Greets the client and says that nothing waits.
     pub(crate) fn greet(&self) {
-        let hello = Hello {
-            account: number(ALICE),
-            device: DeviceId(1),
-            now: now(),
-            waiting: 0,
-            key_packages: None,
-        };
-        self.say(vec![ServerFrame::Hello(hello), ServerFrame::Drained(Drained {})]);
+        let greeting = greeting(&self.state.lock().unwrap());
+        self.say(greeting);
+    }
+
+    /// Greets each socket by itself, or no longer.
+    pub(crate) fn greets_all(&self, eager: bool) {
+        self.state.lock().unwrap().eager = eager;
     }
 
     /// Cuts the connection, if there is one, without a word.
@@ -179,6 +200,18 @@ impl Fake {
             expires_at: now() + 90 * 24 * 60 * 60 * 1000,
         }
     }
+}
+
+fn greeting(state: &State) -> Vec<ServerFrame> {
+    let key_packages = state.people.key_packages(me());
+    let hello = Hello {
+        account: number(ALICE),
+        device: DeviceId(1),
+        now: now(),
+        waiting: 0,
+        key_packages,
+    };
+    vec![ServerFrame::Hello(hello), ServerFrame::Drained(Drained {})]
 }
 
 pub(crate) fn now() -> Millis {
@@ -261,6 +294,31 @@ pub(crate) fn problem(error: ErrorCode) -> String {
     serde_json::to_string(&Problem { error, message, retry_after: None }).unwrap()
 }
 
+fn binary(frames: &[ServerFrame]) -> Message {
+    let WireMessage::Binary(bytes) = Encoding::Cbor.encode(frames) else {
+        panic!("CBOR is binary");
+    };
+    Message::binary(bytes)
+}
+
+/// Takes what may be said, up to the first delivery that nobody can seal yet.
+fn sealed(people: &mut People, held: &mut Vec<ServerFrame>) -> Vec<ServerFrame> {
+    let is_delivery = |frame: &ServerFrame| matches!(frame, ServerFrame::Deliver(_));
+    let end = match people.is_reachable(me()) {
+        true => held.len(),
+        false => held.iter().position(is_delivery).unwrap_or(held.len()),
+    };
+    let mut ready: Vec<_> = held.drain(..end).collect();
+    for frame in &mut ready {
+        if let ServerFrame::Deliver(deliver) = frame {
+            let by = Leaf { account: deliver.from, device: deliver.device };
+            let to = deliver.to.unwrap_or(number(ALICE));
+            deliver.body = people.seal(by, to, deliver.id, &deliver.body.0);
+        }
+    }
+    ready
+}
+
 async fn socket(stream: TcpStream, state: &Mutex<State>, tell: &mpsc::UnboundedSender<Seen>) {
     let mut upgrade = None;
     #[expect(clippy::result_large_err, reason = "it is the library's type")]
@@ -276,16 +334,22 @@ async fn socket(stream: TcpStream, state: &Mutex<State>, tell: &mpsc::UnboundedS
     let accepted = tokio_tungstenite::accept_hdr_async(stream, callback).await;
     let mut socket = accepted.unwrap();
     let (say, mut said) = mpsc::unbounded_channel();
-    state.lock().unwrap().sockets.push(say);
+    {
+        let mut state = state.lock().unwrap();
+        if state.eager {
+            say.send(Say::Frames(greeting(&state))).unwrap();
+        }
+        state.sockets.push(say);
+    }
     let _ = tell.send(upgrade.unwrap());
+    let mut held = Vec::new();
     loop {
         tokio::select! {
             say = said.recv() => match say {
                 Some(Say::Frames(frames)) => {
-                    let WireMessage::Binary(bytes) = Encoding::Cbor.encode(&frames) else {
-                        panic!("CBOR is binary");
-                    };
-                    if socket.send(Message::binary(bytes)).await.is_err() {
+                    held.extend(frames);
+                    let ready = sealed(&mut state.lock().unwrap().people, &mut held);
+                    if socket.send(binary(&ready)).await.is_err() {
                         return;
                     }
                 }
@@ -301,9 +365,23 @@ async fn socket(stream: TcpStream, state: &Mutex<State>, tell: &mpsc::UnboundedS
                 }
                 Some(Ok(Message::Binary(bytes))) => {
                     let message = WireMessage::Binary(bytes.into());
+                    let mut answers = Vec::new();
                     for frame in Encoding::Cbor.decode_client(&message).unwrap() {
-                        let Decoded::Frame(frame) = frame else { panic!("a bad frame") };
+                        let Decoded::Frame(mut frame) = frame else { panic!("a bad frame") };
+                        let answer = state.lock().unwrap().people.answer(me(), &frame);
+                        if let Some(answer) = answer {
+                            answers.extend(answer);
+                            continue;
+                        }
+                        if let ClientFrame::Send(send) = &mut frame {
+                            let opened = state.lock().unwrap().people.open(number(ALICE), send);
+                            send.body = Body(opened);
+                        }
                         let _ = tell.send(Seen::Frame(frame));
+                    }
+                    answers.extend(sealed(&mut state.lock().unwrap().people, &mut held));
+                    if !answers.is_empty() && socket.send(binary(&answers)).await.is_err() {
+                        return;
                     }
                 }
                 Some(Ok(Message::Close(_))) => {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::process::{Output, Stdio};
 
 use estafette_testkit::TempDir;
@@ -9,7 +11,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::fake::Fake;
+use crate::fake::{self, Fake};
 
 pub(crate) struct Machine {
     pub(crate) directory: TempDir,
@@ -18,14 +20,26 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn on(fake: Fake) -> Self {
-        Self { directory: TempDir::new().unwrap(), fake }
+        let directory = TempDir::new().unwrap();
+        let profile = directory.path().join("default");
+        fs::DirBuilder::new().mode(0o700).create(&profile).unwrap();
+        // The keys that the fake knows Alice by.
+        let secrets = fake::secrets();
+        let account = secrets.account.to_bytes();
+        for (name, secret) in [("identity.key", secrets.device), ("account.key", account)] {
+            fs::write(profile.join(name), secret).unwrap();
+            fs::set_permissions(profile.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        Self { directory, fake }
     }
 
     /// Registers Alice's number, with a code that the server takes.
     pub(crate) async fn registers(self) -> Self {
-        let done = self.run(&["register", "+33612345678", "--code", "123456"]).await;
+        let mut machine = self;
+        let done = machine.run(&["register", "+33612345678", "--code", "123456"]).await;
         assert_eq!(done.status.code(), Some(0), "{done:?}");
-        self
+        machine.fake.until_closed().await;
+        machine
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
@@ -44,14 +58,20 @@ impl Machine {
     }
 
     pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().await.unwrap()
+        self.feed(arguments, "").await
     }
 
     /// Runs a command with this on its standard input, to its end.
     pub(crate) async fn feed(&self, arguments: &[&str], input: &str) -> Output {
+        let joins = arguments.iter().any(|argument| ["register", "link"].contains(argument));
+        if joins {
+            self.fake.greets_all(true);
+        }
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
-        child.wait_with_output().await.unwrap()
+        let done = child.wait_with_output().await.unwrap();
+        self.fake.greets_all(false);
+        done
     }
 }
 

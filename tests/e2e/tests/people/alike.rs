@@ -76,7 +76,7 @@ impl Cast {
             for device in 1..DEVICES {
                 let offer = server.link().await.unwrap();
                 let name = device.to_string();
-                server.approve(&account.token, &offer.link, &name, &[8; 32]).await.unwrap();
+                server.approve(&account.token, &offer.link, &name, &[8; 32], None).await.unwrap();
                 devices.push(server.collect(&offer).await.unwrap().unwrap());
             }
             askers.push(account);

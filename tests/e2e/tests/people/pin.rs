@@ -89,7 +89,7 @@ async fn what_is_wrong_at_the_door_of_the_pin_changes_nothing() {
     assert!(!stage.server().has_pin(&alice.token).await.unwrap());
     // A linked device may ask, and no more.
     let offer = stage.server().link().await.unwrap();
-    stage.server().approve(&alice.token, &offer.link, "tablet", &[9; 32]).await.unwrap();
+    stage.server().approve(&alice.token, &offer.link, "tablet", &[9; 32], None).await.unwrap();
     let tablet = stage.server().collect(&offer).await.unwrap().unwrap();
     for method in ["PUT", "DELETE"] {
         let answer = refused(&stage, method, Some(&tablet.token), &right).await;

@@ -290,7 +290,7 @@ async fn what_is_wrong_is_refused_and_changes_nothing() {
     // A device that was removed changes nothing and sees nothing.
     let link = stage.server().link().await.unwrap();
     let linked =
-        stage.server().approve(&alice.token, &link.link, "tablet", &[8; 32]).await.unwrap();
+        stage.server().approve(&alice.token, &link.link, "tablet", &[8; 32], None).await.unwrap();
     let before = stage.server().collect(&link).await.unwrap().unwrap().token;
     stage.server().remove_device(&alice.token, linked).await.unwrap();
     for (method, path) in
@@ -317,7 +317,7 @@ async fn an_account_takes_its_profile_along_and_whoever_asks_has_a_budget() {
 
     // A linked device may not delete the account, and takes nothing of it away.
     let link = stage.server().link().await.unwrap();
-    stage.server().approve(&alice.token, &link.link, "tablet", &[8; 32]).await.unwrap();
+    stage.server().approve(&alice.token, &link.link, "tablet", &[8; 32], None).await.unwrap();
     let linked = stage.server().collect(&link).await.unwrap().unwrap();
     let refused = stage.server().delete_account(&linked.token).await.unwrap_err();
     assert_eq!(refused.code(), Some(ErrorCode::NotPrimary));
