@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::shape;
+use crate::{limits, shape};
 use crate::{Body, ConversationId, DeviceId, ErrorCode, MessageId, Millis, PhoneNumber};
 
 fn is_false(value: &bool) -> bool {
@@ -217,6 +217,36 @@ impl Roster {
     pub fn role(&self, account: PhoneNumber) -> Option<Role> {
         let mut members = self.members.iter();
         members.find(|member| member.account == account).map(|member| member.role)
+    }
+
+    /// Whether it is one that a group can have: in order, nobody twice, one owner, not too many.
+    pub fn is_valid(&self) -> bool {
+        let owners = self.members.iter().filter(|member| member.role == Role::Owner).count();
+        let sorted = self.members.windows(2).all(|two| two[0].account < two[1].account);
+        owners == 1 && sorted && self.members.len() <= limits::MEMBERS_MAX
+    }
+
+    /// Whether an account may turn it into another. Members ask this and so does the server.
+    pub fn lets(&self, by: PhoneNumber, after: &Self) -> bool {
+        if self == after {
+            return true;
+        }
+        let Some(role) = self.role(by).filter(|_| after.is_valid()) else { return false };
+        let is_admin = role >= Role::Admin;
+        let settings = (self.writing, self.adding, self.approval, &self.invitation)
+            == (after.writing, after.adding, after.approval, &after.invitation);
+        let kept = self.members.iter().all(|member| match after.role(member.account) {
+            Some(now) if now == member.role => true,
+            // Only the owner hands that over.
+            _ if member.role == Role::Owner => role == Role::Owner,
+            Some(_) => is_admin,
+            None => is_admin || member.account == by,
+        });
+        let mut new = after.members.iter().filter(|member| self.role(member.account).is_none());
+        let added = new.all(|member| {
+            role >= self.adding && (member.role == Role::Member || is_admin)
+        });
+        (settings || is_admin) && kept && added
     }
 }
 

@@ -38,6 +38,7 @@ pub use conversation::call::{
     Ask, ConversationAnswer, ConversationItem, ConversationRequest, NewsAnswer, NewsRequest,
     Outcome,
 };
+pub use conversation::{Conversation, ConversationEffect};
 pub use effect::{Connect, Effect, Refusal, SocketId, Wake};
 pub use mailbox::{Mailbox, Moving, PinHash};
 pub use media::MediaWork;

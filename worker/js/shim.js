@@ -17,6 +17,7 @@
 import { DurableObject } from "cloudflare:workers";
 import {
   __wbg_reset_state,
+  ConversationObject,
   fetch as handle,
   MailboxObject,
   onTrap,
@@ -103,33 +104,34 @@ export default {
   },
 };
 
+// What hands an object its events. `make` makes its Rust part, once for each instance of the module.
+function entrance(ctx, make) {
+  let rust;
+  let made = -1;
+  return (work) => {
+    try {
+      const now = current();
+      if (made !== now) {
+        rust = make();
+        made = now;
+      }
+      return work(rust);
+    } catch (error) {
+      report("event_failed", error);
+      ctx.abort("internal");
+    }
+  };
+}
+
 export class Mailbox extends DurableObject {
-  #rust;
-  #instance = -1;
+  #event;
   #host;
 
   constructor(ctx, env) {
     super(ctx, env);
-    this.#host = new Host(ctx, env, (work) => this.#event(work));
+    this.#event = entrance(ctx, () => new MailboxObject(ctx, env, this.#host));
+    this.#host = new Host(ctx, env, this.#event);
     ctx.blockConcurrencyWhile(() => this.#host.readAlarm());
-  }
-
-  #object() {
-    const now = current();
-    if (this.#instance !== now) {
-      this.#rust = new MailboxObject(this.ctx, this.env, this.#host);
-      this.#instance = now;
-    }
-    return this.#rust;
-  }
-
-  #event(work) {
-    try {
-      return work(this.#object());
-    } catch (error) {
-      report("event_failed", error);
-      this.ctx.abort("internal");
-    }
   }
 
   fetch(request) {
@@ -180,24 +182,30 @@ export class Mailbox extends DurableObject {
   }
 }
 
+export class Conversation extends DurableObject {
+  #event;
+  #host;
+
+  constructor(ctx, env) {
+    super(ctx, env);
+    this.#event = entrance(ctx, () => new ConversationObject(ctx, this.#host));
+    this.#host = new Host(ctx, env, this.#event);
+    ctx.blockConcurrencyWhile(() => this.#host.readAlarm());
+  }
+
+  converse(bytes) {
+    return this.#event((object) => object.converse(bytes));
+  }
+
+  alarm() {
+    this.#host.alarm = undefined;
+    this.#event((object) => object.alarm());
+  }
+}
+
 // One file that comes in pieces.
 export class Upload extends DurableObject {
-  #rust;
-  #instance = -1;
-
-  #event(work) {
-    try {
-      const now = current();
-      if (this.#instance !== now) {
-        this.#rust = new UploadObject(this.ctx, this.env);
-        this.#instance = now;
-      }
-      return work(this.#rust);
-    } catch (error) {
-      report("event_failed", error);
-      this.ctx.abort("internal");
-    }
-  }
+  #event = entrance(this.ctx, () => new UploadObject(this.ctx, this.env));
 
   ask(bytes) {
     const [answer, alarm, forget] = this.#event((object) => object.ask(bytes));
@@ -294,5 +302,14 @@ class Host {
     const digits = Array.from(conversation, (byte) => byte.toString(16).padStart(2, "0"));
     const called = this.#conversations.getByName(digits.join(""));
     called.converse(request).then(answered, () => answered());
+  }
+
+  // The same with a member's mailbox, of a conversation.
+  tell(life, member, request) {
+    const asked = instance;
+    const answered = (bytes) => {
+      if (instance === asked) this.#event((object) => object.told(life, member, bytes));
+    };
+    this.#mailboxes.getByName(`+${member}`).news(request).then(answered, () => answered());
   }
 }

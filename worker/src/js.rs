@@ -82,6 +82,8 @@ extern "C" {
     pub fn call(this: &Host, life: u32, peer: f64, request: Uint8Array);
     #[wasm_bindgen(method)]
     pub fn converse(this: &Host, life: u32, conversation: Uint8Array, request: Uint8Array);
+    #[wasm_bindgen(method)]
+    pub fn tell(this: &Host, life: u32, member: f64, request: Uint8Array);
 }
 
 /// What became of a push, on its way through the shim to the object that sent it.

@@ -3,8 +3,8 @@
 //!
 //! Its entrances are called by `worker/js/shim.js`: [`fetch`], the front Worker, which reads requests,
 //! verifies tokens, sends one-time codes and hands on the bytes of files; [`MailboxObject`], the Durable
-//! Object of one account; [`UploadObject`], that of one file that comes in pieces; and [`sweep`], the
-//! hourly job. What can be decided without the platform is decided in modules that never touch it
+//! Object of one account; [`ConversationObject`], that of one conversation; [`UploadObject`], that of one file that
+//! comes in pieces; and [`sweep`], the hourly job. What can be decided without the platform is decided in modules that never touch it
 //! (`route`, `token`, `code`, `input`, `connect`, `link`, `setup`, `problem`, the parts of `push`), whose tests run
 //! natively.
 //!
@@ -16,6 +16,7 @@
 mod admin;
 mod code;
 mod connect;
+mod conversation;
 mod front;
 mod gateway;
 mod input;
@@ -32,6 +33,7 @@ mod sms;
 mod sql;
 mod token;
 
+pub use conversation::ConversationObject;
 pub use front::fetch;
 pub use media::{Store, UploadObject, sweep};
 pub use object::MailboxObject;

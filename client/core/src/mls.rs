@@ -152,6 +152,9 @@ pub enum MlsError {
     /// Somebody is in it whom their account does not list, as far as is known here.
     #[error("a device is not on its account's list")]
     UnknownDevice(Leaf),
+    /// Somebody removes a device that its account lists, as far as is known here.
+    #[error("a device is removed that is on its account's list")]
+    StillListed(Leaf),
     /// It is not what an honest member would do.
     #[error("not what an honest member would do: {0:?}")]
     Suspicious(Suspicion),

@@ -13,7 +13,7 @@ mod wire;
 
 pub use desk::{Desk, Talk};
 pub use http::{Answer, Request};
-pub use person::{Person, Seen};
+pub use person::{Person, Seen, secrets};
 pub use proxy::{Passed, Proxy};
 pub use push::{Subscriber, put};
 pub use terminal::{Row, Terminal};
@@ -134,9 +134,9 @@ pub fn number(index: usize) -> PhoneNumber {
 
 /// How many messages and receipts wait for a device, as its mailbox says when it connects.
 pub async fn waiting(account: &Account) -> Result<u64> {
-    let store = estafette::Store::in_memory()?;
+    let (store, config) = (estafette::Store::in_memory()?, estafette::Config::default());
     let mut client =
-        estafette::connect_with(account.clone(), store, estafette::Config::default()).await?;
+        estafette::connect_with(account.clone(), &secrets(account), store, config).await?;
     while let Some(event) = client.next().await {
         if let estafette::Event::Connected { waiting } = event {
             client.close().await;

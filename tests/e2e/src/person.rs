@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use estafette::{
-    Account, Client, Config, Event, Handle, Message, MessageId, Millis, PhoneNumber, Status, Store,
-    StoreKey,
+    Account, Client, Config, Event, Handle, Message, MessageId, Millis, PhoneNumber, Secrets, Status,
+    Store, StoreKey,
 };
+use estafette_core::mls::Leaf;
+use estafette_testkit::{account_secret, device_seed};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -39,6 +41,12 @@ pub struct Person {
 
 const KEY: StoreKey = StoreKey { key: [3; 32], salt: [4; 16] };
 
+/// What a device knows and the server does not: of each the same whenever it is asked.
+pub fn secrets(account: &Account) -> Secrets {
+    let leaf = Leaf { account: account.number, device: account.device };
+    Secrets { device: device_seed(leaf), account: account_secret(account.number) }
+}
+
 impl Person {
     /// Somebody who is not connected yet, with a store in this file.
     pub fn new(account: Account, store: PathBuf) -> Self {
@@ -55,8 +63,9 @@ impl Person {
     pub async fn come(&mut self) -> Result<()> {
         if self.running.is_none() {
             let store = Store::open(&self.store, &KEY)?;
+            let (account, secrets) = (self.account.clone(), secrets(&self.account));
             let client =
-                estafette::connect_with(self.account.clone(), store, Config::default()).await?;
+                estafette::connect_with(account, &secrets, store, Config::default()).await?;
             let handle = client.handle();
             let watcher = tokio::spawn(watch_over(client, self.seen.clone(), self.changed.clone()));
             self.running = Some((handle, watcher));

@@ -158,6 +158,10 @@ pub async fn sweep() {}
 
 /// Here because the shim names it.
 #[wasm_bindgen]
+pub struct ConversationObject;
+
+/// The same.
+#[wasm_bindgen]
 pub struct UploadObject;
 
 /// An object that counts its requests in memory, so that a fresh one starts at 1.

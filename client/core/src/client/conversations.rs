@@ -382,10 +382,14 @@ impl Client {
     ) -> Result<(), StoreError> {
         match error {
             MlsError::Store(error) => return Err(error),
-            MlsError::UnknownDevice(leaf) => {
+            MlsError::UnknownDevice(leaf) | MlsError::StillListed(leaf) => {
                 if self.conversations.of(id).unknown.remove(&leaf) {
-                    // Its account does not know it either.
-                    return self.rejoin(now, id, Suspicion::Ghost(leaf));
+                    // Its account says the same.
+                    let suspicion = match error {
+                        MlsError::StillListed(_) => Suspicion::Removed(leaf),
+                        _ => Suspicion::Ghost(leaf),
+                    };
+                    return self.rejoin(now, id, suspicion);
                 }
                 self.conversations.of(id).unknown.insert(leaf);
                 self.ask_for_list(now, leaf.account);

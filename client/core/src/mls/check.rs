@@ -3,7 +3,7 @@
 //! Invariant: a leaf comes in only as a device that its account lists, under the key that the list names, and
 //! never in the place of another; and who changes the roster was let to by the roster before.
 
-use estafette_protocol::{ConversationId, PhoneNumber, Role, Roster};
+use estafette_protocol::{ConversationId, Roster};
 use openmls::prelude::{
     BasicCredential, Credential, LeafNode, MlsGroup, Proposal, Sender, StagedCommit,
 };
@@ -22,6 +22,8 @@ pub enum Suspicion {
     Twice(Leaf),
     /// Somebody put themselves in the place of another.
     Impostor(Leaf),
+    /// Somebody removed a device that its account lists.
+    Removed(Leaf),
     /// A member did what the roster does not let them.
     Unauthorized(Leaf),
     /// It was not made by whom the server says.
@@ -103,7 +105,19 @@ pub(super) fn check_commit(
         }
         after.push(*added);
     }
-    permitted(id, roster_of(group), roster(staged.group_context().extensions()), by, &done)?;
+    let after = roster(staged.group_context().extensions());
+    permitted(id, roster_of(group), after.as_ref(), by, &done)?;
+    // Who is in by right stays in, but by their own doing.
+    let belongs = |leaf: &Leaf| match id.parties() {
+        Some((one, other)) => leaf.account == one || leaf.account == other,
+        None => after.as_ref().is_some_and(|after| after.role(leaf.account).is_some()),
+    };
+    let others = done.removed.iter().filter(|leaf| leaf.account != by.account && belongs(leaf));
+    for leaf in others {
+        if lists.identity_key(*leaf).is_some() {
+            return Err(MlsError::StillListed(*leaf));
+        }
+    }
     Ok(done)
 }
 
@@ -115,7 +129,7 @@ fn leaves(group: &MlsGroup) -> Vec<Leaf> {
 fn permitted(
     id: ConversationId,
     before: Option<Roster>,
-    after: Option<Roster>,
+    after: Option<&Roster>,
     by: Leaf,
     done: &Committed,
 ) -> Checked<()> {
@@ -126,7 +140,7 @@ fn permitted(
         return if fine { Ok(()) } else { unauthorized() };
     }
     let (Some(before), Some(after)) = (before, after) else { return unauthorized() };
-    if !permits(&before, by.account, &after) {
+    if !before.lets(by.account, after) {
         return unauthorized();
     }
     let invited = after.invitation.is_some();
@@ -136,38 +150,5 @@ fn permitted(
     if !done.added.iter().all(belongs) {
         return unauthorized();
     }
-    let admin = before.role(by.account).is_some_and(|role| role >= Role::Admin);
-    let goes = |leaf: &Leaf| after.role(leaf.account).is_none() || leaf.account == by.account || admin;
-    let _ = goes;
     Ok(())
-}
-
-/// Whether an account may turn one roster into the other. The server asks the same (`relay`).
-pub(crate) fn permits(before: &Roster, by: PhoneNumber, after: &Roster) -> bool {
-    if before == after {
-        return true;
-    }
-    let Some(role) = before.role(by) else { return false };
-    let owners = after.members.iter().filter(|member| member.role == Role::Owner).count();
-    let sorted = after.members.is_sorted_by(|one, next| one.account < next.account);
-    if owners != 1 || !sorted || after.members.len() > estafette_protocol::limits::MEMBERS_MAX {
-        return false;
-    }
-    let settings = (before.writing, before.adding, before.approval, &before.invitation)
-        == (after.writing, after.adding, after.approval, &after.invitation);
-    if !settings && role < Role::Admin {
-        return false;
-    }
-    let owner_stays = before.members.iter().all(|member| {
-        member.role != Role::Owner || role == Role::Owner || after.role(member.account) == Some(Role::Owner)
-    });
-    let others = before.members.iter().all(|member| match after.role(member.account) {
-        Some(now) => now == member.role || role >= Role::Admin,
-        None => member.account == by || role >= Role::Admin,
-    });
-    let mut new = after.members.iter().filter(|member| before.role(member.account).is_none());
-    let added = new.all(|member| {
-        role >= before.adding && (member.role == Role::Member || role >= Role::Admin)
-    });
-    owner_stays && others && added
 }

@@ -77,7 +77,7 @@ impl Cast {
                 let offer = server.link().await.unwrap();
                 let name = device.to_string();
                 server.approve(&account.token, &offer.link, &name, &[8; 32], None).await.unwrap();
-                devices.push(server.collect(&offer).await.unwrap().unwrap());
+                devices.push(server.collect(&offer).await.unwrap().unwrap().0);
             }
             askers.push(account);
         }

@@ -55,11 +55,11 @@ async fn a_picture_of_the_code_opens_nothing() {
     // The first who approves has it: nobody takes the device over on its way.
     let answer = approve(&stage, &mallory, &offer.link).await;
     assert_eq!(answer.refusal().unwrap(), EXPIRED);
-    let linked = stage.server().collect(&offer).await.unwrap().unwrap();
+    let linked = stage.server().collect(&offer).await.unwrap().unwrap().0;
     assert_eq!(linked.number, alice.number);
     assert_eq!(approve(&stage, &alice, &offer.link).await.status, 201, "a repeated request");
     assert_eq!((devices(&stage, &alice).await, devices(&stage, &mallory).await), (2, 1));
-    let again = stage.server().collect(&offer).await.unwrap().unwrap();
+    let again = stage.server().collect(&offer).await.unwrap().unwrap().0;
     assert_eq!(again.device, linked.device);
     // The other code is still anybody's to approve.
     assert_eq!(approve(&stage, &mallory, &another.link).await.status, 201);

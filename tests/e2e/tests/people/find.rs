@@ -140,7 +140,7 @@ async fn an_enumeration_runs_into_the_limit() {
     stage.runtime.restart().unwrap();
     let offer = stage.server().link().await.unwrap();
     stage.server().approve(&mallory.token, &offer.link, "more", &[8; 32], None).await.unwrap();
-    let linked = stage.server().collect(&offer).await.unwrap().unwrap();
+    let linked = stage.server().collect(&offer).await.unwrap().unwrap().0;
     for account in [&mallory, &linked] {
         let one = json!({ "numbers": [last.number.to_string()] });
         let answer = post(&stage, account, &one).await;

@@ -86,7 +86,7 @@ async fn each_step_of_the_server_is_safe_to_repeat_and_refuses_what_is_wrong() {
     let to = |token: &str| json!({ "token": token }).to_string();
     let offer = stage.server().link().await.unwrap();
     stage.server().approve(&alice.token, &offer.link, "tablet", &[9; 32], None).await.unwrap();
-    let tablet = stage.server().collect(&offer).await.unwrap().unwrap();
+    let tablet = stage.server().collect(&offer).await.unwrap().unwrap().0;
 
     let ask = async |token: Option<&str>, body: String| {
         let request = Request::new("POST", "/v1/account/move");

@@ -90,7 +90,7 @@ async fn what_is_wrong_at_the_door_of_the_pin_changes_nothing() {
     // A linked device may ask, and no more.
     let offer = stage.server().link().await.unwrap();
     stage.server().approve(&alice.token, &offer.link, "tablet", &[9; 32], None).await.unwrap();
-    let tablet = stage.server().collect(&offer).await.unwrap().unwrap();
+    let tablet = stage.server().collect(&offer).await.unwrap().unwrap().0;
     for method in ["PUT", "DELETE"] {
         let answer = refused(&stage, method, Some(&tablet.token), &right).await;
         assert_eq!(answer, (403, ErrorCode::NotPrimary));

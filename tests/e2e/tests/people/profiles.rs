@@ -291,7 +291,7 @@ async fn what_is_wrong_is_refused_and_changes_nothing() {
     let link = stage.server().link().await.unwrap();
     let linked =
         stage.server().approve(&alice.token, &link.link, "tablet", &[8; 32], None).await.unwrap();
-    let before = stage.server().collect(&link).await.unwrap().unwrap().token;
+    let before = stage.server().collect(&link).await.unwrap().unwrap().0.token;
     stage.server().remove_device(&alice.token, linked).await.unwrap();
     for (method, path) in
         [("PUT", PICTURE), ("DELETE", PICTURE), ("GET", &of(other.number, "")), ("GET", &pictured)]
@@ -318,7 +318,7 @@ async fn an_account_takes_its_profile_along_and_whoever_asks_has_a_budget() {
     // A linked device may not delete the account, and takes nothing of it away.
     let link = stage.server().link().await.unwrap();
     stage.server().approve(&alice.token, &link.link, "tablet", &[8; 32], None).await.unwrap();
-    let linked = stage.server().collect(&link).await.unwrap().unwrap();
+    let linked = stage.server().collect(&link).await.unwrap().unwrap().0;
     let refused = stage.server().delete_account(&linked.token).await.unwrap_err();
     assert_eq!(refused.code(), Some(ErrorCode::NotPrimary));
     let path = of(alice.number, "/picture");
