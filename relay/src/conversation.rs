@@ -85,6 +85,16 @@ impl<S: Sql> Conversation<S> {
         self.sql
     }
 
+    /// The database.
+    pub fn sql(&self) -> &S {
+        &self.sql
+    }
+
+    /// Whether nobody is to be told of anything.
+    pub fn is_idle(&self) -> bool {
+        self.lanes.is_idle()
+    }
+
     /// A mailbox calls.
     pub fn on_request(
         &mut self,

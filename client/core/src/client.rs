@@ -17,11 +17,14 @@ mod outbox;
 mod presence;
 mod queries;
 mod receipts;
+mod repair;
 mod retry;
 mod sealing;
 mod siblings;
 mod time;
 mod typing;
+
+use std::collections::BTreeMap;
 
 use estafette_protocol::{DeviceId, MessageId, Millis, PhoneNumber};
 
@@ -146,8 +149,11 @@ pub struct Client {
     publishing: Publishing,
     queries: Queries,
     conversations: Conversations,
-    /// All that waited on this connection has come.
+    /// All that waited on this connection has come; and whether the user was told so.
     drained: bool,
+    drained_told: bool,
+    /// Messages of this step that cannot be opened: by who wrote them, and in whose chat copies are.
+    unreadable: BTreeMap<(PhoneNumber, Option<PhoneNumber>), Vec<MessageId>>,
     /// The store failed, and what is in memory may differ from it.
     stale: bool,
     /// The time that the last [`Effect::WakeAt`] named.
@@ -212,6 +218,8 @@ impl Client {
             queries: Queries::default(),
             conversations: Conversations::default(),
             drained: false,
+            drained_told: false,
+            unreadable: BTreeMap::new(),
             stale: false,
             told: None,
             effects: Vec::new(),
@@ -275,7 +283,7 @@ impl Client {
         let Self { store, me, entropy, .. } = self;
         let queued = store.transaction(|| {
             also(store)?;
-            store.enqueue(to, me.device, bodies, times, || entropy.draw())
+            store.enqueue((to, false), me.device, bodies, times, || entropy.draw())
         })?;
         let ids = queued.iter().map(|queued| queued.id).collect();
         self.outbox.add(queued);

@@ -1,6 +1,6 @@
 //! What a shell may set. The defaults suit a phone.
 
-use estafette_protocol::{Encoding, Millis};
+use estafette_protocol::{Encoding, Millis, limits};
 
 const SECOND: Millis = 1000;
 const MINUTE: Millis = 60 * SECOND;
@@ -46,6 +46,9 @@ pub struct Config {
     pub keep: Millis,
     /// After how long a message that the server did not take is given up.
     pub give_up: Millis,
+    /// How many single-use key packages the server is to have of this device; more are made when a fifth is
+    /// left. At most [`estafette_protocol::limits::KEY_PACKAGES_MAX`].
+    pub key_packages: usize,
 }
 
 impl Default for Config {
@@ -68,6 +71,7 @@ impl Default for Config {
             ack: 300,
             keep: 7 * DAY,
             give_up: 30 * DAY,
+            key_packages: limits::KEY_PACKAGES_MAX,
         }
     }
 }

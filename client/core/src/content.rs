@@ -13,6 +13,7 @@ mod fields;
 mod media;
 mod moved;
 mod picture;
+mod repair;
 mod unopened;
 
 use core::fmt;
@@ -21,6 +22,7 @@ use self::fields::Fields;
 pub use self::media::{About, CAPTION_BYTES_MAX, Media, NAME_BYTES_MAX};
 pub use self::moved::Moved;
 pub use self::picture::Picture;
+pub(crate) use self::repair::{Again, Repair, UNREADABLE_MAX, Unreadable};
 pub use self::unopened::Unopened;
 
 /// What tells content from text: CBOR's tag 55799, which means nothing but "this is CBOR".

@@ -70,6 +70,15 @@ pub enum Event {
     },
     /// A message came in, for the first time.
     Received(Message),
+    /// A message that could not be opened is readable now.
+    Changed(Message),
+    /// A message that could not be opened turned out to be nothing for people: it is not shown any more.
+    Vanished {
+        /// In whose chat.
+        peer: PhoneNumber,
+        /// Which message.
+        id: MessageId,
+    },
     /// Another device of this account wrote a message, which goes to its peer.
     Written(Message),
     /// The user has read messages of a peer on another device. The peer knows.

@@ -26,7 +26,8 @@ fn the_first_tick_connects_and_the_greeting_is_told() {
     phone.input(Input::Opened);
     assert!(!phone.client.is_connected());
     let said = phone.hears(vec![phone.hello(), drained()]);
-    assert_eq!(said.events, [Event::Connected { waiting: 0 }, Event::Drained]);
+    let told = [Event::Connected { waiting: 0 }, Event::Drained, Event::Reachable];
+    assert_eq!(said.events, told);
     assert!(phone.client.is_connected());
 }
 
@@ -288,7 +289,7 @@ fn a_clock_that_starts_in_1970_loses_nothing() {
     phone.offset = START.cast_signed();
     let (first, _) = phone.sends(BOB, "queued before anyone knew the time");
     let said = phone.connects();
-    assert_eq!(said.events, [Event::Connected { waiting: 0 }]);
+    assert_eq!(said.events, [Event::Connected { waiting: 0 }, Event::Reachable]);
     assert_eq!(said.chain(), [(1, false, None)]);
     phone.hears(vec![sent(&[first])]);
     phone.wait(2 * HOUR);

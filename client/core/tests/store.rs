@@ -314,7 +314,8 @@ fn what_is_stored_keeps_its_meaning() {
             (1, {BOB}, 77, 8, 1), (2, {BOB}, 77, 8, 2);
          DROP TABLE upload; DROP TABLE blocked; DROP TABLE untold; DROP TABLE profile;
          DROP TABLE conversation; DROP TABLE sealed; DROP TABLE mls; DROP TABLE device_list;
-         DROP TABLE verified;
+         DROP TABLE verified; ALTER TABLE message DROP COLUMN hidden;
+         ALTER TABLE chat DROP COLUMN silent;
          PRAGMA user_version = 1;",
         device = TABLET.0,
         phone = PHONE.0,

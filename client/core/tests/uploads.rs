@@ -166,7 +166,8 @@ fn what_is_stored_of_an_upload_keeps_its_meaning() {
     let row = format!(
         "DROP TABLE upload; DROP TABLE blocked; DROP TABLE untold; DROP TABLE profile;
          DROP TABLE conversation; DROP TABLE sealed; DROP TABLE mls; DROP TABLE device_list;
-         DROP TABLE verified;
+         DROP TABLE verified; ALTER TABLE message DROP COLUMN hidden;
+         ALTER TABLE chat DROP COLUMN silent;
          CREATE TABLE upload (
             id INTEGER PRIMARY KEY, peer INTEGER NOT NULL, source BLOB NOT NULL,
             stamp BLOB NOT NULL, key BLOB NOT NULL, size INTEGER NOT NULL, digest BLOB NOT NULL,

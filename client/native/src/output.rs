@@ -79,6 +79,8 @@ pub(crate) enum Line<'a> {
     /// The server, or somebody in a conversation, did what nobody honest does: `list_broken`,
     /// `suspicious` or `forged`.
     Warning { about: &'static str, peer: Option<PhoneNumber> },
+    /// What could not be opened was nothing for people.
+    Vanished { peer: PhoneNumber, id: MessageId },
     /// Others can write to this device.
     Reachable,
     /// The account has another number.
@@ -273,7 +275,9 @@ impl<'a> Line<'a> {
             Event::Connected { waiting } => Self::Connected { waiting },
             Event::Drained => Self::Drained,
             Event::Disconnected { retry_at } => Self::Disconnected { retry_at },
-            Event::Received(ref message) | Event::Written(ref message) => {
+            Event::Received(ref message)
+            | Event::Changed(ref message)
+            | Event::Written(ref message) => {
                 Self::message(message, place::name(message.peer, contacts), stranger)
             }
             Event::Status { peer, id, status } => Self::Status { peer, id, status },
@@ -289,6 +293,7 @@ impl<'a> Line<'a> {
             Event::Suspicious { .. } => Self::Warning { about: "suspicious", peer: None },
             Event::Forged { from, .. } => Self::Warning { about: "forged", peer: Some(from) },
             Event::Reachable => Self::Reachable,
+            Event::Vanished { peer, id } => Self::Vanished { peer, id },
             Event::Activity { peer, activity } => Self::Activity { peer, activity },
             Event::Failed { peer, id, code } => Self::Failed { peer, id, code },
             Event::Gap { peer, id, last } => Self::Gap { peer, id, last },
@@ -388,7 +393,7 @@ impl Output {
             return self.line(&Line::event(event, contacts, stranger), String::new);
         }
         match event {
-            Event::Received(message) | Event::Written(message) => {
+            Event::Received(message) | Event::Changed(message) | Event::Written(message) => {
                 self.message(message, contacts, stranger)?;
             }
             Event::Failed { code, .. } => {

@@ -112,6 +112,17 @@ async fn watch_over(mut client: Client, seen: Arc<Mutex<Seen>>, changed: watch::
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Received(message) => seen.received.push(message),
+            Event::Changed(message) => {
+                let mut received = seen.received.iter_mut();
+                let shown = received.find(|shown| (shown.peer, shown.id) == (message.peer, message.id));
+                match shown {
+                    Some(shown) => *shown = message,
+                    None => continue,
+                }
+            }
+            Event::Vanished { peer, id } => {
+                seen.received.retain(|shown| (shown.peer, shown.id) != (peer, id));
+            }
             Event::Status { peer, id, status } => {
                 seen.sent.insert(id, peer);
                 if status >= Status::Delivered {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use estafette_core::{Message, Status};
+use estafette_core::{Content, Message, Status};
 
 use crate::device::{Device, Key};
 use crate::world::World;
@@ -51,6 +51,7 @@ pub(crate) fn check(world: &World) -> Result<(), Violation> {
     }
     for (sender, messages) in world.devices.iter().zip(&held) {
         came_from_somewhere(world, messages).or_else(fail)?;
+        everything_is_readable(world, sender).or_else(fail)?;
         sent_is_there(world, sender, &held).or_else(fail)?;
         siblings_have_it(world, sender, &held).or_else(fail)?;
         marks_agree(world, sender).or_else(fail)?;
@@ -151,11 +152,27 @@ fn shown_once_and_in_order(
 /// Nothing is received that was not written, to that account.
 fn came_from_somewhere(world: &World, messages: &[Message]) -> Result<(), String> {
     for message in incoming(messages) {
+        if matches!(message.content(), Ok(Content::Unopened(_))) {
+            continue;
+        }
         let written = world.devices.iter().any(|device| {
             device.me.device == message.device && device.bodies.contains_key(&message.body)
         });
         if !written {
             return Err(format!("{:?} was never written", message.id));
+        }
+    }
+    Ok(())
+}
+
+/// What could not be opened was sealed again by the device that wrote it, if it still has it.
+fn everything_is_readable(world: &World, device: &Device) -> Result<(), String> {
+    for message in device.messages().iter().filter(|_| !device.removed) {
+        let Ok(Content::Unopened(why)) = message.content() else { continue };
+        let writer = world.devices.iter().find(|writer| writer.me.device == message.device);
+        if writer.is_some_and(|writer| !writer.removed && writer.wiped.is_empty()) {
+            let (id, reader) = (message.id, device.me.device);
+            return Err(format!("{id:?} of {:?} is {why:?} on {reader:?}", message.device));
         }
     }
     Ok(())

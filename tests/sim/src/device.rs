@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use estafette_core::{Client, Config, Identity, Message, Status, Store};
+use estafette_core::mls::Leaf;
+use estafette_core::{Client, Config, Identity, Message, Secrets, Status, Store};
+use estafette_testkit::{account_secret, device_seed};
 use estafette_protocol::{MessageId, Millis, PhoneNumber};
 
 /// The key of an incoming message: an id counts only with who it is from.
@@ -65,8 +67,13 @@ impl Device {
     fn start(&mut self, store: Store, seed: u64, now: Millis) {
         let mut rng = fastrand::Rng::with_seed(seed);
         let entropy = Box::new(move || rng.u64(..));
+        let leaf = Leaf { account: self.me.account, device: self.me.device };
+        let account = account_secret(self.me.account);
+        let secrets = Secrets { device: device_seed(leaf), account };
+        // Fewer than a device has by itself, so that they run out.
+        let config = Config { key_packages: 6, ..Config::default() };
         let client =
-            Client::start_with(store, self.me, Config::default(), entropy, self.clock(now));
+            Client::start_with(store, self.me, &secrets, config, entropy, self.clock(now));
         self.client = Some(client.unwrap());
         (self.open, self.available) = (None, false);
         self.seen.clear();

@@ -19,6 +19,7 @@ mod object;
 mod people;
 mod push;
 mod scenario;
+mod talk;
 mod world;
 
 pub use check::Violation;

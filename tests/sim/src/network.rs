@@ -1,7 +1,11 @@
 //! Connections between devices and objects: in order and without loss as TCP is, until they break.
 
-use estafette_protocol::{DeviceId, ErrorCode, Millis, WireMessage};
+use estafette_protocol::{
+    ConversationId, DeviceId, ErrorCode, Millis, PhoneNumber, WireMessage,
+};
 use estafette_relay::{PeerAnswer, PeerRequest, PushId, PushOutcome, SocketId};
+
+use crate::talk::Talking;
 
 pub(crate) struct Connection {
     pub(crate) device: usize,
@@ -47,6 +51,16 @@ pub(crate) enum Event {
     Call(Box<Call>),
     /// Its answer, or that there is none, arrives.
     Answer { from: usize, generation: u64, to: usize, answer: Option<Vec<u8>> },
+    /// A mailbox's call arrives at a conversation.
+    Converse(Box<Talking>),
+    /// Its answer, or that there is none, arrives.
+    Conversed { object: usize, generation: u64, id: ConversationId, answer: Option<Vec<u8>> },
+    /// A conversation's call arrives at a mailbox.
+    Tell(Box<Talking>),
+    /// Its answer, or that there is none, arrives.
+    Told { id: ConversationId, generation: u64, member: PhoneNumber, answer: Option<Vec<u8>> },
+    /// A conversation's alarm.
+    TalkAlarm { id: ConversationId, alarm: u64 },
     /// A push service answers an object.
     Pushed { object: usize, generation: u64, push: PushId, device: DeviceId, outcome: PushOutcome },
     /// A device says where to push to it.

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use estafette_core::{Effect as Ask, Event as News, Input, Status};
-use estafette_protocol::{DeviceId, Encoding, MessageId, Millis, PhoneNumber, WireMessage};
+use estafette_protocol::{ConversationId, DeviceId, Encoding, MessageId, Millis, PhoneNumber, WireMessage};
 use estafette_relay::{Connect, Effect, SocketId};
 use fastrand::Rng;
 
@@ -14,6 +14,7 @@ use crate::device::Device;
 use crate::faults::{Faults, Outage};
 use crate::network::{Call, Connection, Direction, Event, read_answer};
 use crate::object::{Fate, Object};
+use crate::talk::Talk;
 
 /// What a run did, to see that it did something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -78,6 +79,7 @@ pub struct World {
     pub(crate) devices: Vec<Device>,
     pub(crate) objects: Vec<Object>,
     pub(crate) by_number: BTreeMap<PhoneNumber, usize>,
+    pub(crate) talks: BTreeMap<ConversationId, Talk>,
     connections: Vec<Connection>,
     queue: BinaryHeap<Reverse<Due>>,
     scheduled: u64,
@@ -108,6 +110,7 @@ impl World {
             devices: Vec::new(),
             objects: Vec::new(),
             by_number: BTreeMap::new(),
+            talks: BTreeMap::new(),
             connections: Vec::new(),
             queue: BinaryHeap::new(),
             scheduled: 0,
@@ -166,6 +169,7 @@ impl World {
         self.in_flight == 0
             && self.devices.iter().all(Device::is_quiet)
             && self.objects.iter().all(Object::is_empty)
+            && self.talks.values().all(|talk| talk.is_quiet(self.now))
     }
 
     fn happen(&mut self, event: Event) {
@@ -198,6 +202,15 @@ impl World {
                     self.step(from, |mailbox, now| mailbox.on_answer(now, peer, answer));
                 }
             }
+            Event::Converse(call) => self.conversation_is_called(*call),
+            Event::Conversed { object, generation, id, answer } => {
+                self.conversation_answers((object, generation), id, answer);
+            }
+            Event::Tell(call) => self.mailbox_is_told(*call),
+            Event::Told { id, generation, member, answer } => {
+                self.mailbox_answers((id, generation), member, answer);
+            }
+            Event::TalkAlarm { id, alarm } => self.talk_alarm(id, alarm),
             Event::Pushed { object, generation, push, device, outcome } => {
                 if self.objects[object].generation == generation {
                     self.trace(|| format!("object {object} hears of {push:?}: {outcome:?}"));
@@ -304,8 +317,12 @@ impl World {
                     self.violation = Some(Violation::new(self.seed, what));
                 }
             }
-            News::KeysChanged { .. } => {
-                let what = format!("device {device} is told of new keys, and nobody has any");
+            News::KeysChanged { .. }
+            | News::KeyChanged { .. }
+            | News::ListBroken { .. }
+            | News::Suspicious { .. }
+            | News::Forged { .. } => {
+                let what = format!("device {device} is told {news:?}, and everybody is honest");
                 self.violation = Some(Violation::new(self.seed, what));
             }
             News::Connected { .. } => self.devices[device].seen.clear(),
@@ -313,6 +330,9 @@ impl World {
                 self.devices[device].seen.insert(peer, available);
             }
             News::Drained
+            | News::Reachable
+            | News::Changed(_)
+            | News::Vanished { .. }
             | News::Disconnected { .. }
             | News::ReadElsewhere { .. }
             | News::Activity { .. }
@@ -396,6 +416,17 @@ impl World {
 
     // Objects.
 
+    /// What becomes of a step.
+    pub(crate) fn fate(&mut self) -> Fate {
+        if self.chance(self.faults.crash_before_commit) {
+            Fate::CrashBeforeCommit
+        } else if self.chance(self.faults.crash_after_commit) {
+            Fate::CrashAfterCommit
+        } else {
+            Fate::Done
+        }
+    }
+
     /// Runs a step of an object, and carries out what it asks for. `None`: it crashed.
     pub(crate) fn step(
         &mut self,
@@ -417,13 +448,7 @@ impl World {
         ) -> Result<(T, Vec<Effect>), estafette_relay::StorageError>,
     ) -> Option<T> {
         self.woken += 1;
-        let fate = if self.chance(self.faults.crash_before_commit) {
-            Fate::CrashBeforeCommit
-        } else if self.chance(self.faults.crash_after_commit) {
-            Fate::CrashAfterCommit
-        } else {
-            Fate::Done
-        };
+        let fate = self.fate();
         let seed = self.rng.u64(..);
         let result = self.objects[object].step(self.now, seed, fate, step);
         let (value, effects) = match result {
@@ -462,8 +487,7 @@ impl World {
                 }
             }
             Effect::Call { peer, request } => self.depart(object, peer, request.encode()),
-            // No client of the simulation asks anything of a conversation yet.
-            Effect::Converse(_) => {}
+            Effect::Converse(request) => self.converse(object, &request),
             Effect::Timer(wait) => {
                 self.objects[object].timer += 1;
                 let timer = self.objects[object].timer;
@@ -622,8 +646,15 @@ impl World {
         self.trace(|| format!("{outage:?} device {device} object {object}"));
         match outage {
             Outage::Cut => self.cut(device),
-            Outage::Hibernate => self.objects[object].sleep(),
+            Outage::Hibernate => {
+                self.objects[object].sleep();
+                let at = self.rng.usize(0..self.talks.len().max(1));
+                if let Some(talk) = self.talks.values_mut().nth(at) {
+                    talk.sleep();
+                }
+            }
             Outage::Deploy => {
+                self.talks.values_mut().for_each(Talk::sleep);
                 for object in 0..self.objects.len() {
                     self.objects[object].sleep();
                     self.close_all(object);
@@ -668,6 +699,7 @@ fn is_in_flight(event: &Event) -> bool {
         Event::Tick { .. }
             | Event::Timer { .. }
             | Event::Alarm { .. }
+            | Event::TalkAlarm { .. }
             | Event::Outage
             | Event::Pong { .. }
             | Event::ClosedAtObject { .. }

@@ -68,7 +68,7 @@ impl Client {
         // It reads the whole store: not on each connection of a bad network.
         self.housekeeping.get_or_insert(Timer::after(now, 0));
         self.tell(Event::Connected { waiting: hello.waiting });
-        self.drained = false;
+        (self.drained, self.drained_told) = (false, false);
         self.keys_at_greeting(hello.key_packages)?;
         self.conversations_at_greeting()
     }

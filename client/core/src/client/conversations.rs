@@ -44,8 +44,9 @@ struct Standing {
     ready: bool,
     /// Key packages that were fetched for it, by whose they are.
     packages: BTreeMap<PhoneNumber, Vec<Package>>,
-    /// Devices that were not on their accounts' lists, and the lists were asked for since.
-    unknown: BTreeSet<Leaf>,
+    /// Devices of which their accounts' lists say something else than the group, and the last query before
+    /// that was noticed: the lists are asked for again.
+    unknown: BTreeMap<Leaf, u64>,
     /// A Welcome has led nowhere.
     unwelcome: bool,
     /// Devices that are not in it, and could not be added by this start of the client.
@@ -89,6 +90,19 @@ impl Conversations {
                 standing.unreachable.clear();
             }
             self.due.insert(id);
+        }
+    }
+
+    /// A list was not to be had: who waits for it tries again later.
+    pub(super) fn wait_for_list(&mut self, now: Millis, of: PhoneNumber, at_least: Millis) {
+        let ids: Vec<_> = self.known.keys().copied().collect();
+        for id in ids {
+            let waits = |standing: &Standing| standing.unknown.keys().any(|leaf| leaf.account == of);
+            if self.known.get(&id).is_some_and(waits) {
+                self.wait(now, id, at_least);
+            } else {
+                self.look_at(id);
+            }
         }
     }
 
@@ -177,13 +191,19 @@ impl Client {
         standing.ready = false;
         let waits = standing.wait.is_some();
         let (behind, absent) = (standing.behind, standing.absent);
-        let unknown = !standing.unknown.is_empty();
+        let unknown = standing.unknown.clone();
         if waits || !self.keys_are_published() || self.queries.is_open_for(id) {
             return Ok(());
         }
         let accounts = self.accounts_of(id)?;
-        let waits = accounts.iter().any(|account| self.queries.is_open(Purpose::List(*account)));
-        if self.lacks_lists(now, &accounts)? || waits && unknown {
+        let mut lacks = self.lacks_lists(now, &accounts)?;
+        for (leaf, query) in unknown {
+            if self.keyring.heard(leaf.account) <= query {
+                self.ask_for_newer_list(now, leaf.account, query);
+                lacks = true;
+            }
+        }
+        if lacks {
             return Ok(());
         }
         let Some(place) = self.store.log_place(id)? else {
@@ -333,13 +353,10 @@ impl Client {
         }
         for (index, leaf) in unlisted {
             // It may be newer than the list that was seen.
-            if self.conversations.of(id).unknown.remove(&leaf) {
-                remove.push(index);
-            } else {
-                self.conversations.of(id).unknown.insert(leaf);
-                self.ask_for_list(now, leaf.account);
+            if !self.list_says_so(now, id, leaf) {
                 return Ok(true);
             }
+            remove.push(index);
         }
         let listed = accounts.iter().flat_map(|account| self.keyring.leaves(*account));
         let missing: Vec<Leaf> = listed.filter(|leaf| !present.contains(leaf)).collect();
@@ -372,6 +389,20 @@ impl Client {
         Ok(true)
     }
 
+    /// Whether an account's list says the same of a device as it did when that was noticed: it is asked for
+    /// again.
+    fn list_says_so(&mut self, now: Millis, id: ConversationId, leaf: Leaf) -> bool {
+        let (last, heard) = (self.queries.last(), self.keyring.heard(leaf.account));
+        let unknown = &mut self.conversations.of(id).unknown;
+        let noticed = *unknown.entry(leaf).or_insert(last);
+        if heard > noticed {
+            unknown.remove(&leaf);
+            return true;
+        }
+        self.ask_for_newer_list(now, leaf.account, noticed);
+        false
+    }
+
     /// Something could not be done: for want of a list, which is asked for; or for another reason, and it is
     /// tried again later.
     fn failed(
@@ -383,7 +414,7 @@ impl Client {
         match error {
             MlsError::Store(error) => return Err(error),
             MlsError::UnknownDevice(leaf) | MlsError::StillListed(leaf) => {
-                if self.conversations.of(id).unknown.remove(&leaf) {
+                if self.list_says_so(now, id, leaf) {
                     // Its account says the same.
                     let suspicion = match error {
                         MlsError::StillListed(_) => Suspicion::Removed(leaf),
@@ -391,8 +422,6 @@ impl Client {
                     };
                     return self.rejoin(now, id, suspicion);
                 }
-                self.conversations.of(id).unknown.insert(leaf);
-                self.ask_for_list(now, leaf.account);
             }
             MlsError::Suspicious(suspicion) => self.rejoin(now, id, suspicion)?,
             _ => {
@@ -591,7 +620,7 @@ impl Client {
             self.conversations.look_at(id);
             return self.denied(now, id, purpose, code, wait);
         }
-        self.keys_denied(now, purpose, code, wait);
+        self.keys_denied(now, (query, purpose), code, wait);
         Ok(())
     }
 
@@ -682,10 +711,12 @@ impl Client {
         match purpose {
             Purpose::Packages(id, of) => {
                 self.conversations.look_at(id);
+                self.keyring.has_heard(of, keys.query);
                 self.learn_list(now, of, keys.first, &keys.entries)?;
                 self.conversations.of(id).packages.insert(of, keys.packages);
             }
             Purpose::List(of) => {
+                self.keyring.has_heard(of, keys.query);
                 self.learn_list(now, of, keys.first, &keys.entries)?;
             }
             _ => {}

@@ -16,8 +16,9 @@ use super::Client;
 use super::connection::is_signed_out;
 use super::retry::Refusal;
 use crate::clock::Timer;
+use crate::content::Repair;
 use crate::store::{Heard, Kept};
-use crate::{Effect, Event, Message, Status, StoreError};
+use crate::{Content, Effect, Event, Message, Status, StoreError};
 
 /// Acknowledgements that do not wait for company: a quarter of what the server lets stand.
 const ACKS_WAITING_MAX: usize = 64;
@@ -73,8 +74,9 @@ impl Client {
         self.heard(hearing)
     }
 
-    /// Notes how far streams that come in were seen.
+    /// Notes how far streams that come in were seen, and asks for what cannot be opened.
     pub(super) fn heard(&mut self, hearing: Hearing) -> Result<(), StoreError> {
+        self.ask_again()?;
         let kept_at = self.clock.age_from();
         for ((peer, device, stream), (before, last)) in hearing {
             if before.is_none_or(|before| before.number < last) {
@@ -103,7 +105,6 @@ impl Client {
             ServerFrame::Drained(_) => {
                 self.drained = true;
                 self.conversations.look_at_all();
-                self.tell(Event::Drained);
             }
             ServerFrame::Presence(seen) => self.on_presence(seen),
             ServerFrame::ChatState(doing) => self.on_chat_state(now, doing),
@@ -132,17 +133,13 @@ impl Client {
         let (from, device, id) = (deliver.from, deliver.device, deliver.id);
         let copied_to = self.copied_to(from, deliver.to);
         let peer = copied_to.unwrap_or(from);
-        self.acks.push(id);
-        self.ack_now();
         let own = (from, device) == (self.me.account, self.me.device);
-        if own && self.store.place_of(peer, false, id)?.is_some() {
-            return Ok(());
-        }
-        if self.store.place_of(peer, copied_to.is_none(), id)?.is_some() {
-            return Ok(());
-        }
+        let written_here = own && self.store.place_of(peer, false, id)?.is_some();
+        let known = written_here || self.store.place_of(peer, copied_to.is_none(), id)?.is_some();
         let (before, _) = self.heard_of(&deliver, hearing)?;
-        if before.is_some_and(|before| id.number <= before.pruned) {
+        if known || before.is_some_and(|before| id.number <= before.pruned) {
+            self.acks.push(id);
+            self.ack_now();
             return Ok(());
         }
         self.take_sealed(now, deliver, hearing)
@@ -169,25 +166,35 @@ impl Client {
         content: Vec<u8>,
         hearing: &mut Hearing,
     ) -> Result<(), StoreError> {
+        self.acks.push(deliver.id);
+        self.ack_now();
         let (before, last) = self.heard_of(&deliver, hearing)?;
         let deliver = Deliver { body: Body(content), ..deliver };
         let (from, device, id) = (deliver.from, deliver.device, deliver.id);
         let copied_to = self.copied_to(from, deliver.to);
         let peer = copied_to.unwrap_or(from);
         let incoming = copied_to.is_none();
-        let read = incoming && self.open_chat == Some(peer);
+        let repair = Repair::read(&deliver.body.0);
+        let hidden = repair.is_some();
+        let read = incoming && (hidden || self.open_chat == Some(peer));
         let status = match (incoming, read) {
             (false, _) => Status::Sent,
             (true, false) => Status::Delivered,
             (true, true) => Status::Read,
         };
-        let kept = Kept { peer, incoming, status, at: self.clock.age_from() };
+        let kept = Kept { peer, incoming, status, hidden, at: self.clock.age_from() };
         let Some(place) = self.store.receive(&deliver, kept)? else { return Ok(()) };
         let is_known = before.is_some() || last > 0;
         if incoming && is_known && deliver.after.unwrap_or_else(|| id.previous()) > last {
             self.tell(Event::Gap { peer, id, last });
         }
         hearing.insert((from, device, id.stream), (before, last.max(id.number)));
+        if let Some(repair) = repair {
+            return if incoming { self.on_repair(&deliver, repair) } else { Ok(()) };
+        }
+        if matches!(Content::read(&deliver.body.0), Ok(Content::Unopened(why)) if why.may_be_read()) {
+            self.is_unreadable(&deliver, peer);
+        }
         if read {
             self.owe(peer, vec![id])?;
         }

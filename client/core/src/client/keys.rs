@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use estafette_protocol::{
     Body, ClientFrame, ConversationId, Enlist, ErrorCode, FetchKeys, Millis, PhoneNumber,
-    PublishKeys, limits,
+    PublishKeys,
 };
 
 use super::Client;
@@ -20,8 +20,6 @@ use crate::mls::{DeviceList, Head, Leaf, ListError, Lists};
 use crate::store::Setting;
 use crate::{Event, Store, StoreError};
 
-/// Below so many key packages that are left, more are made.
-const PACKAGES_LOW: u64 = 20;
 /// The first wait after something failed; twice as long each time.
 const WAIT: Millis = 1000;
 /// The longest such wait.
@@ -33,6 +31,8 @@ pub(super) struct Keyring {
     lists: BTreeMap<PhoneNumber, DeviceList>,
     /// Those that were asked for on this connection.
     fresh: BTreeSet<PhoneNumber>,
+    /// The last query of each account's list that was answered.
+    heard: BTreeMap<PhoneNumber, u64>,
     /// Those of which the whole is to be seen: what the server told does not go on from what was.
     whole: BTreeSet<PhoneNumber>,
 }
@@ -79,6 +79,16 @@ impl Keyring {
     pub(super) fn discard(&mut self) {
         self.lists.clear();
     }
+
+    /// A query of an account's list was answered.
+    pub(super) fn has_heard(&mut self, account: PhoneNumber, query: u64) {
+        self.heard.insert(account, query);
+    }
+
+    /// The last query of an account's list that was answered.
+    pub(super) fn heard(&self, account: PhoneNumber) -> u64 {
+        self.heard.get(&account).copied().unwrap_or(0)
+    }
 }
 
 /// How this device's own keys stand with the server.
@@ -112,7 +122,8 @@ impl Client {
         // Looked at again, and with it what the other devices of the account have added.
         self.publishing.enlisted = false;
         let kept = self.store.setting(Setting::KeysPublished)?.is_some();
-        let enough = left.is_some_and(|left| left >= PACKAGES_LOW);
+        let low = self.config.key_packages.div_ceil(5) as u64;
+        let enough = left.is_some_and(|left| left >= low);
         self.publishing.left = left.filter(|_| kept);
         self.publishing.published = kept && enough;
         Ok(())
@@ -156,7 +167,7 @@ impl Client {
             return Ok(());
         }
         // The number was registered anew: so is its list.
-        let anew = !seen || self.keyring.key(me) != Some(key);
+        let anew = seen && self.keyring.key(me) != Some(key);
         let list = match self.keyring.lists.get(&me) {
             Some(list) if !anew => list.clone(),
             _ => DeviceList::new(me),
@@ -177,7 +188,7 @@ impl Client {
             None => (true, 0),
             Some(left) => (false, left),
         };
-        let wanted = limits::KEY_PACKAGES_MAX.saturating_sub(left as usize);
+        let wanted = self.config.key_packages.saturating_sub(left as usize);
         let made = self.mls.key_packages(&self.store, wanted, false);
         let last = if anew { self.mls.key_packages(&self.store, 1, true) } else { Ok(Vec::new()) };
         let (Ok(packages), Ok(last)) = (made, last) else {
@@ -222,7 +233,13 @@ impl Client {
         Ok(())
     }
 
-    pub(super) fn keys_denied(&mut self, now: Millis, purpose: Purpose, code: ErrorCode, wait: Millis) {
+    pub(super) fn keys_denied(
+        &mut self,
+        now: Millis,
+        (query, purpose): (u64, Purpose),
+        code: ErrorCode,
+        wait: Millis,
+    ) {
         if purpose == Purpose::Enlist && code == ErrorCode::StaleList {
             self.keyring.fresh.remove(&self.me.account);
             return;
@@ -231,8 +248,11 @@ impl Client {
             // Of nobody there is no list.
             self.keyring.fresh.insert(of);
             if code == ErrorCode::Unregistered {
+                self.keyring.heard.insert(of, query);
+                self.conversations.look_at_all();
                 return;
             }
+            self.conversations.wait_for_list(now, of, wait);
         }
         self.keys_wait(now, wait);
     }
@@ -244,8 +264,13 @@ impl Client {
     }
 
     /// Asks for a list, unless that is under way.
-    pub(super) fn ask_for_list(&mut self, now: Millis, of: PhoneNumber) {
-        if self.queries.is_open(Purpose::List(of)) {
+    fn ask_for_list(&mut self, now: Millis, of: PhoneNumber) {
+        self.ask_for_newer_list(now, of, 0);
+    }
+
+    /// Asks for a list, unless that was done after a query.
+    pub(super) fn ask_for_newer_list(&mut self, now: Millis, of: PhoneNumber, query: u64) {
+        if self.queries.is_open_since(Purpose::List(of), query) {
             return;
         }
         let whole = self.keyring.whole.contains(&of);
@@ -306,6 +331,11 @@ impl Client {
             }
             return Ok(());
         }
+        if of == self.me.account && entries.is_empty() {
+            // The number was registered again, and its list is gone with the mailbox.
+            self.store.forget_list(of)?;
+            return self.replace_list(of, DeviceList::new(of), 0, entries);
+        }
         let other = list.key().is_some() && list.key() != known.key();
         match genuine {
             Ok(()) if passed => {
@@ -360,7 +390,7 @@ impl Client {
         let known = self.keyring.head(of);
         if head.place > known.place {
             self.keyring.fresh.remove(&of);
-            self.ask_for_list(now, of);
+            self.ask_for_newer_list(now, of, self.queries.last());
         } else if head.place == known.place && head.hash != known.hash && head.place > 0 {
             self.tell(Event::ListBroken { account: of });
         }

@@ -84,6 +84,16 @@ impl Queries {
         self.open.values().any(|(purpose, _)| *purpose == wanted)
     }
 
+    /// Whether something is asked for this purpose, later than a query.
+    pub(super) fn is_open_since(&self, wanted: Purpose, query: u64) -> bool {
+        self.open.iter().any(|(open, (purpose, _))| *open > query && *purpose == wanted)
+    }
+
+    /// The number of the last query.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
     /// Whether something is asked for this conversation.
     pub(super) fn is_open_for(&self, id: ConversationId) -> bool {
         self.open.values().any(|(purpose, _)| purpose.conversation() == Some(id))

@@ -57,6 +57,7 @@ impl Client {
     /// deliver on it again. What this leaves among the effects comes with the next step.
     fn store_failed(&mut self, now: Millis) {
         self.stale = true;
+        self.unreadable.clear();
         self.mls.discard();
         self.keyring.discard();
         if self.is_linked() {
@@ -93,6 +94,10 @@ impl Client {
         self.outbox.on_time(now);
         self.receipts.on_time(now);
         self.advance_sealing(now)?;
+        if self.drained && !self.drained_told && self.store.sealed_conversations()?.is_empty() {
+            self.drained_told = true;
+            self.tell(Event::Drained);
+        }
         if self.is_connected() && take_due(&mut self.housekeeping, now) {
             // With no time to trust, the next greeting will ask for it.
             if let Some(time) = self.clock.trusted() {

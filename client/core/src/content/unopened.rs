@@ -21,6 +21,11 @@ impl Unopened {
     pub(super) const KIND: &'static str = "unopened";
     const ALL: [Self; 3] = [Self::Damaged, Self::NotForThisDevice, Self::Own];
 
+    /// Whether somebody may still know what it says.
+    pub(crate) fn may_be_read(self) -> bool {
+        matches!(self, Self::NotForThisDevice | Self::Own)
+    }
+
     /// Its name, for machines.
     pub fn as_str(self) -> &'static str {
         match self {

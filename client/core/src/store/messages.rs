@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Row};
 
 use super::people::number;
 use super::{Store, StoreError, signed, unsigned};
-use crate::{Chat, Message, Status};
+use crate::{Chat, Content, Message, Status};
 
 /// How far an incoming stream was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(crate) struct Kept {
     /// Whether it came from the peer. Otherwise it is a copy of what goes there.
     pub(crate) incoming: bool,
     pub(crate) status: Status,
+    /// Whether people do not see it.
+    pub(crate) hidden: bool,
     /// From when its age counts.
     pub(crate) at: Millis,
 }
@@ -54,8 +56,9 @@ impl Store {
     pub(crate) fn receive(&self, deliver: &Deliver, kept: Kept) -> Result<Option<u64>, StoreError> {
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO message
-                (peer, incoming, device, stream, number, follows, at, kept_at, status, settled, body)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
+                (peer, incoming, device, stream, number, follows, at, kept_at, status, settled, body,
+                 hidden)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)
              ON CONFLICT (peer, incoming, stream, number) DO NOTHING",
         )?;
         let id = deliver.id;
@@ -70,6 +73,7 @@ impl Store {
             signed(kept.at),
             kept.status as u8,
             &deliver.body.0,
+            kept.hidden,
         ))?;
         Ok((inserted > 0).then(|| unsigned(self.connection.last_insert_rowid())))
     }
@@ -128,7 +132,7 @@ impl Store {
         let mut update = self.connection.prepare_cached(
             "UPDATE message SET status = ?4, settled = max(settled, ?6)
              WHERE peer = ?1 AND incoming = 0 AND stream = ?2 AND number = ?3
-                AND (status < ?4 OR status = ?5)",
+                AND (status < ?4 OR status = ?5) AND hidden = 0",
         )?;
         let failed = Status::Failed as u8;
         let key = (signed(peer.digits()), signed(id.stream), signed(id.number));
@@ -200,10 +204,60 @@ impl Store {
         Ok(changed)
     }
 
+    /// What a message of this account says, if one of these devices wrote it.
+    pub(crate) fn own_body(
+        &self,
+        peer: PhoneNumber,
+        id: MessageId,
+        writers: &[DeviceId],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut query = self.connection.prepare_cached(
+            "SELECT device, body FROM message WHERE peer = ? AND incoming = 0 AND stream = ?
+                AND number = ?",
+        )?;
+        let key = (signed(peer.digits()), signed(id.stream), signed(id.number));
+        let found = query.query_row(key, |row| Ok((DeviceId(unsigned(row.get(0)?)), row.get(1)?)));
+        let Some((device, body)): Option<(_, Vec<u8>)> = found.optional()? else {
+            return Ok(None);
+        };
+        let is_there = !matches!(Content::read(&body), Ok(Content::Unopened(_)));
+        Ok((writers.contains(&device) && is_there).then_some(body))
+    }
+
+    /// Puts what a message says in its place, if it could not be opened. It may be nothing for people.
+    pub(crate) fn fill_in(
+        &self,
+        peer: PhoneNumber,
+        incoming: bool,
+        id: MessageId,
+        content: &[u8],
+        hidden: bool,
+    ) -> Result<Option<Message>, StoreError> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM message WHERE peer = ? AND incoming = ? AND stream = ?
+                AND number = ? AND hidden = 0"
+        );
+        let mut query = self.connection.prepare_cached(&query)?;
+        let key = (signed(peer.digits()), incoming, signed(id.stream), signed(id.number));
+        let mut rows = query.query(key)?;
+        let Some(found) = rows.next()?.map(message).transpose()? else { return Ok(None) };
+        if !matches!(found.content(), Ok(Content::Unopened(_))) {
+            return Ok(None);
+        }
+        self.connection
+            .prepare_cached(
+                "UPDATE message SET body = ?1, hidden = ?2, status = iif(?2, max(status, 3), status)
+                 WHERE place = ?3",
+            )?
+            .execute((content, hidden, signed(found.place)))?;
+        Ok(Some(Message { body: content.to_vec(), ..found }))
+    }
+
     /// The last messages of a chat, at most `limit`, the oldest first.
     pub fn history(&self, peer: PhoneNumber, limit: usize) -> Result<Vec<Message>, StoreError> {
         let query =
-            format!("SELECT {COLUMNS} FROM message WHERE peer = ? ORDER BY place DESC LIMIT ?");
+            format!("SELECT {COLUMNS} FROM message WHERE peer = ? AND hidden = 0
+                ORDER BY place DESC LIMIT ?");
         let mut query = self.connection.prepare_cached(&query)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut rows = query.query((signed(peer.digits()), limit))?;
@@ -218,13 +272,14 @@ impl Store {
     /// Every chat, the one with the latest message first.
     pub fn chats(&self) -> Result<Vec<Chat>, StoreError> {
         let query = format!(
-            "WITH last AS (SELECT max(place) AS latest FROM message GROUP BY peer)
+            "WITH last AS (SELECT max(place) AS latest FROM message WHERE hidden = 0 GROUP BY peer)
              SELECT {COLUMNS},
                 (SELECT name FROM contact WHERE contact.number = message.peer),
                 (SELECT nullif(name, '') FROM profile WHERE profile.number = message.peer),
                 (SELECT count(*) FROM message AS unread WHERE unread.peer = message.peer
                     AND unread.incoming = 1 AND unread.status = 2),
-                NOT EXISTS (SELECT 1 FROM chat WHERE chat.peer = message.peer)
+                NOT EXISTS
+                    (SELECT 1 FROM chat WHERE chat.peer = message.peer AND chat.silent = 0)
                     AND message.peer <> coalesce((SELECT value FROM setting WHERE name = 'account'), 0)
              FROM last JOIN message ON place = latest ORDER BY place DESC"
         );

@@ -21,10 +21,10 @@ pub(crate) struct Queued {
 }
 
 impl Store {
-    /// Keeps outgoing messages, to be sent. `stream` names the stream if the chat has none yet.
+    /// Keeps outgoing messages, to be sent, hidden or not. `stream` names the stream if the chat has none yet.
     pub(crate) fn enqueue(
         &self,
-        peer: PhoneNumber,
+        (peer, hidden): (PhoneNumber, bool),
         device: DeviceId,
         bodies: &[Vec<u8>],
         (at, kept_at): (Millis, Millis),
@@ -40,8 +40,9 @@ impl Store {
         let (stream, mut last, mut follows) = known.optional()?.unwrap_or_else(|| (stream(), 0, 0));
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO message
-                (peer, incoming, device, stream, number, follows, at, kept_at, status, settled, body)
-             VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
+                (peer, incoming, device, stream, number, follows, at, kept_at, status, settled, body,
+                 hidden)
+             VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
         )?;
         let mut queued = Vec::with_capacity(bodies.len());
         for body in bodies {
@@ -56,6 +57,7 @@ impl Store {
                 signed(kept_at),
                 Status::Queued as u8,
                 body,
+                hidden,
             ))?;
             let place = unsigned(self.connection.last_insert_rowid());
             queued.push(Queued { place, peer, id: MessageId { stream, number: last }, follows });
@@ -63,11 +65,11 @@ impl Store {
         }
         self.connection
             .prepare_cached(
-                "INSERT INTO chat (peer, stream, number, follows) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (peer) DO UPDATE
-                 SET number = excluded.number, follows = excluded.follows",
+                "INSERT INTO chat (peer, stream, number, follows, silent) VALUES (?, ?, ?, ?, ?)
+                 ON CONFLICT (peer) DO UPDATE SET number = excluded.number,
+                    follows = excluded.follows, silent = min(silent, excluded.silent)",
             )?
-            .execute((digits, signed(stream), signed(last), signed(follows)))?;
+            .execute((digits, signed(stream), signed(last), signed(follows), hidden))?;
         Ok(queued)
     }
 
@@ -79,12 +81,16 @@ impl Store {
         stream: impl FnOnce() -> u64,
     ) -> Result<(), StoreError> {
         let digits = signed(peer.digits());
-        let mut query = self.connection.prepare_cached("SELECT 1 FROM chat WHERE peer = ?")?;
+        let mut query =
+            self.connection.prepare_cached("SELECT 1 FROM chat WHERE peer = ? AND silent = 0")?;
         if query.exists([digits])? {
             return Ok(());
         }
         self.connection
-            .prepare_cached("INSERT INTO chat (peer, stream, number, follows) VALUES (?, ?, 0, 0)")?
+            .prepare_cached(
+                "INSERT INTO chat (peer, stream, number, follows) VALUES (?, ?, 0, 0)
+                 ON CONFLICT (peer) DO UPDATE SET silent = 0",
+            )?
             .execute((digits, signed(stream())))?;
         Ok(())
     }
@@ -136,7 +142,7 @@ impl Store {
             .prepare_cached(
                 "UPDATE message SET settled = 1, status = iif(status = 0, 5, status)
                  WHERE peer = ? AND incoming = 0 AND stream = ? AND number = ? AND settled = 0
-                 RETURNING follows, status = 5",
+                 RETURNING follows, status = 5 AND hidden = 0",
             )?
             .query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;

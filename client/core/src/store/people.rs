@@ -108,7 +108,7 @@ impl Store {
     pub fn is_stranger(&self, number: PhoneNumber) -> Result<bool, StoreError> {
         let mut query = self.connection.prepare_cached(
             "SELECT NOT EXISTS (SELECT 1 FROM contact WHERE number = ?1)
-                AND NOT EXISTS (SELECT 1 FROM chat WHERE peer = ?1)
+                AND NOT EXISTS (SELECT 1 FROM chat WHERE peer = ?1 AND silent = 0)
                 AND NOT EXISTS (SELECT 1 FROM setting WHERE name = 'account' AND value = ?1)",
         )?;
         Ok(query.query_row([number.digits().cast_signed()], |row| row.get(0))?)
@@ -117,7 +117,7 @@ impl Store {
     /// Everybody who has a name or was written to, but for the blocked.
     pub(crate) fn acquaintances(&self) -> Result<Vec<PhoneNumber>, StoreError> {
         let mut query = self.connection.prepare_cached(
-            "SELECT number FROM contact UNION SELECT peer FROM chat
+            "SELECT number FROM contact UNION SELECT peer FROM chat WHERE silent = 0
              EXCEPT SELECT number FROM blocked ORDER BY 1",
         )?;
         let mut rows = query.query([])?;

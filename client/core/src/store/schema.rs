@@ -158,6 +158,10 @@ const MIGRATIONS: &[&str] = &[
         entry BLOB NOT NULL,
         PRIMARY KEY (account, place)
     ) STRICT, WITHOUT ROWID;
+    -- What devices say to each other is a message too, which people do not see; a chat in which only such were
+    -- sent is silent.
+    ALTER TABLE message ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE chat ADD COLUMN silent INTEGER NOT NULL DEFAULT 0;
     -- The account keys that the user has compared.
     CREATE TABLE verified (
         account INTEGER PRIMARY KEY,

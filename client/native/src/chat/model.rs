@@ -205,6 +205,15 @@ impl Model {
                 let text = one_line(&message.body, PASSING_CHARACTERS);
                 self.notice = Some(format!("{who} writes: {text}"));
             }
+            Event::Changed(message) if message.peer == self.peer => {
+                let mut shown = self.messages.iter_mut();
+                if let Some(shown) = shown.find(|shown| shown.place == message.place) {
+                    *shown = message;
+                }
+            }
+            Event::Vanished { peer, id } if peer == self.peer => {
+                self.messages.retain(|message| !message.incoming || message.id != id);
+            }
             Event::Written(message) if message.peer == self.peer => {
                 self.unread = None;
                 self.stranger = None;
@@ -247,7 +256,9 @@ impl Model {
             }
             Event::StoreFailed(error) => self.notice = Some(format!("{error}.")),
             Event::Error(ErrorCode::Suspended) => self.notice = Some(format!("{SUSPENDED}.")),
-            Event::Written(_)
+            Event::Changed(_)
+            | Event::Vanished { .. }
+            | Event::Written(_)
             | Event::ReadElsewhere { .. }
             | Event::Presence { .. }
             | Event::KeysChanged { .. }
