@@ -112,7 +112,9 @@ impl World {
             let came = self.arrived[&(handed.to, handed.from, id)];
             for &device in &pushable {
                 // Who wrote a note to oneself has it.
-                let has = device == writer || self.has(device, handed.from, id);
+                let has = device == writer
+                    || !self.people_wrote.contains(&id)
+                    || self.has(device, handed.from, id);
                 if has || self.is_connected(handed.to, device) {
                     continue;
                 }

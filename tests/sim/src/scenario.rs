@@ -165,7 +165,8 @@ impl World {
             let body = format!("{} from {:?}", self.report.written, own.device).into_bytes();
             self.devices[device].bodies.insert(body.clone(), to);
             let clock = self.devices[device].clock(self.now);
-            let (_, asks) = self.devices[device].client().send(clock, to, body).unwrap();
+            let (id, asks) = self.devices[device].client().send(clock, to, body).unwrap();
+            self.people_wrote.insert(id);
             self.obey(device, asks);
         }
     }

@@ -2,7 +2,7 @@
 //! the events and what each leads to; parts of it would only pass the world to each other.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use estafette_core::{Effect as Ask, Event as News, Input, Status};
 use estafette_protocol::{ConversationId, DeviceId, Encoding, MessageId, Millis, PhoneNumber, WireMessage};
@@ -87,6 +87,8 @@ pub struct World {
     in_flight: u64,
     /// When each device was last pushed to, by object.
     pub(crate) pushed: BTreeMap<(usize, DeviceId), Millis>,
+    /// Messages that people wrote; others are what devices say to each other.
+    pub(crate) people_wrote: BTreeSet<MessageId>,
     /// When each message first came to an object.
     pub(crate) arrived: BTreeMap<(usize, PhoneNumber, MessageId), Millis>,
     /// What went wrong so badly that the run ends.
@@ -116,6 +118,7 @@ impl World {
             scheduled: 0,
             in_flight: 0,
             pushed: BTreeMap::new(),
+            people_wrote: BTreeSet::new(),
             arrived: BTreeMap::new(),
             violation: None,
             report: Report::default(),
