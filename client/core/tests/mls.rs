@@ -144,6 +144,21 @@ fn two_people_talk() {
 }
 
 #[test]
+fn a_last_resort_package_is_used_again_and_again() {
+    let book = Book::default();
+    let (mut alice, mut bob) = (Device::new(1, 10, &book), Device::new(2, 20, &book));
+    let last = bob.mls.key_packages(&bob.store, 1, true).unwrap().pop().unwrap();
+    for group in 1..=3 {
+        let id = ConversationId::group(group);
+        let both = roster(&[(1, Role::Owner), (2, Role::Member)]);
+        let made = alice.creates(id, Some(&both), &[(bob.leaf, last.clone())]);
+        bob.joins(id, &made);
+        let sealed = alice.seals(id, "hi");
+        assert_eq!(bob.opens(id, &sealed).unwrap().1, "hi");
+    }
+}
+
+#[test]
 fn late_messages_open_in_any_order() {
     let (mut alice, mut bob) = pair();
     let sealed: Vec<_> = (0..60).map(|n| alice.seals(direct(), &n.to_string())).collect();

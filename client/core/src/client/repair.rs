@@ -22,9 +22,6 @@ impl Client {
     /// Asks for what could not be opened. Within a transaction.
     pub(super) fn ask_again(&mut self) -> Result<(), StoreError> {
         for ((account, chat), ids) in std::mem::take(&mut self.unreadable) {
-            if account == self.me.account && !self.has_siblings() {
-                continue;
-            }
             let parts = ids.chunks(UNREADABLE_MAX).map(|ids| {
                 Repair::Unreadable(Unreadable { chat, ids: ids.to_vec() }).to_body()
             });

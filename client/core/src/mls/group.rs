@@ -7,7 +7,7 @@ use openmls::prelude::{
     ProcessedMessageContent, ProtocolMessage, ProtocolVersion, StagedWelcome, ValidationError,
     OpenMlsProvider,
 };
-use openmls::framing::errors::MessageDecryptionError;
+use openmls::framing::errors::{MessageDecryptionError, SecretTreeError};
 use openmls::prelude::tls_codec::{Deserialize as _, Serialize as _};
 
 use super::check::{check_commit, leaf_of};
@@ -474,8 +474,11 @@ fn why(error: &ValidationError, past: bool) -> OpenError {
         ValidationError::UnknownMember | ValidationError::UnableToDecrypt(_) if past => {
             OpenError::PastEpoch
         }
-        ValidationError::UnableToDecrypt(MessageDecryptionError::SecretTreeError(_)) => {
-            OpenError::Duplicate
+        ValidationError::UnableToDecrypt(MessageDecryptionError::SecretTreeError(why)) => {
+            match why {
+                SecretTreeError::TooDistantInThePast => OpenError::PastEpoch,
+                _ => OpenError::Duplicate,
+            }
         }
         _ => OpenError::Forged,
     }

@@ -35,7 +35,7 @@ pub(super) fn join_config(id: ConversationId) -> MlsGroupJoinConfig {
 pub(super) fn capabilities() -> Capabilities {
     Capabilities::builder()
         .ciphersuites(vec![SUITE])
-        .extensions(vec![ExtensionType::Unknown(ROSTER)])
+        .extensions(vec![ExtensionType::Unknown(ROSTER), ExtensionType::LastResort])
         .build()
 }
 
