@@ -375,7 +375,7 @@ frames! {
         /// Tell an account's devices and keys.
         FetchKeys(FetchKeys) = "fetch_keys",
         /// Take a commit.
-        Commit(Commit) = "commit",
+        Commit(Box<Commit>) = "commit",
         /// Tell a conversation's log.
         FetchLog(FetchLog) = "fetch_log",
         /// Leave a group.
@@ -411,7 +411,7 @@ frames! {
         /// An account's devices and keys.
         Keys(Keys) = "keys",
         /// What has happened in a conversation.
-        Log(Log) = "log",
+        Log(Box<Log>) = "log",
         /// What happens in a conversation.
         Posted(Posted) = "posted",
         /// Conversations have news.

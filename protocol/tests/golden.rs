@@ -11,13 +11,16 @@
 //! `tests/conformance` does. The values that they stand for are here.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "golden/conversations.rs"]
+mod conversations;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use data_encoding::HEXLOWER;
 use estafette_protocol::http::{
     AccountLimits, Attribute, Audience, Audit, AuditAction, AuditEntry, CodeRequest, CodeSent,
-    Device, DeviceName, Devices, Export, ExportedDevice, Health, Inspection, Known, Link,
+    Collected, Device, DeviceName, Devices, Export, ExportedDevice, Health, Inspection, Known, Link,
     LinkRequest, Linked, Lookup, LookupRequest, Motd, MotdRequest, MoveRequest, NewPin, People,
     Person, Pin, Privacy, Problem, Profile, Push, PushKeys, PushSubscription, RegisterRequest,
     Registered, ReportReason, ReportRequest, ReportedMessage, Suspension, Usage, Waiting,
@@ -249,8 +252,10 @@ fn compare<F>(
 #[test]
 fn frames_are_as_pinned() {
     let vectors: Vec<Vector> = serde_json::from_str(include_str!("golden/frames.json")).unwrap();
-    compare(&vectors, "device", client_batches(), Encoding::decode_client);
-    compare(&vectors, "server", server_batches(), Encoding::decode_server);
+    let client = [client_batches(), conversations::client_batches()].concat();
+    compare(&vectors, "device", client, Encoding::decode_client);
+    let server = [server_batches(), conversations::server_batches()].concat();
+    compare(&vectors, "server", server, Encoding::decode_server);
 }
 
 #[derive(Deserialize)]
@@ -278,14 +283,21 @@ fn linking(documents: &mut Documents) {
     let shown = Link { link: link.clone(), secret, expires_at: AT + LINK_LIFE };
     assert_eq!(format!("{shown:?}"), "Link { .. }", "the secret collects a token");
     documents.add("Link", shown);
-    documents.add(
-        "LinkRequest",
-        LinkRequest {
-            link,
-            name: "Alice's télé".to_owned(),
-            identity_key: IDENTITY_KEY.to_owned(),
-        },
-    );
+    let request = LinkRequest {
+        link,
+        name: "Alice's télé".to_owned(),
+        identity_key: IDENTITY_KEY.to_owned(),
+        handover: None,
+    };
+    documents.add("LinkRequest", request.clone());
+    let handover = Some("aGFuZGVkIG92ZXI=".to_owned());
+    documents.add("LinkRequest", LinkRequest { handover: handover.clone(), ..request });
+    for handover in [None, handover] {
+        let token = "eyJhbGciOiJFZERTQSJ9.e30.c2ln".to_owned();
+        let (account, device, expires_at) = (alice(), device(), AT + 7_776_000_000);
+        let collected = Collected { account, device, token, expires_at, handover };
+        documents.add("Collected", collected);
+    }
     documents.add("Linked", Linked { device: DeviceId(1) });
 }
 
@@ -571,12 +583,18 @@ fn error_codes_are_as_pinned() {
         ("too_many_devices", 409, Caller),
         ("unregistered", 404, Caller),
         ("out_of_order", 409, Caller),
+        ("stale_epoch", 409, Caller),
+        ("stale_list", 409, Caller),
+        ("no_conversation", 404, Caller),
+        ("not_member", 403, Caller),
+        ("not_allowed", 403, Caller),
         ("unknown_push_service", 403, Caller),
         ("rate_limited", 429, Limit),
         ("budget_exhausted", 429, Limit),
         ("quota_exhausted", 429, Limit),
         ("lookup_limit", 429, Limit),
         ("too_many_uploads", 429, Limit),
+        ("log_full", 429, Limit),
         ("mailbox_full", 429, Limit),
         ("replaced", 409, Caller),
         ("sms_unavailable", 502, Server),

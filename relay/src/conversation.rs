@@ -34,8 +34,9 @@ use self::state::State;
 use crate::sql::{Sql, StorageError};
 use crate::stream::{Place, Streams};
 
-/// How long to wait until mailboxes that were not reached are called again, and after a restart all.
-const TELLING: Millis = 20 * 1000;
+/// How long to wait until mailboxes that were not reached are called again. An object that is left alone stays
+/// in memory for longer than this: one that does not know who was told has died meanwhile, and tells all.
+const TELLING: Millis = 5 * 1000;
 /// Accounts that ask to be let in and wait for an answer.
 const ASKING_MAX: usize = 64;
 

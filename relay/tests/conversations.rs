@@ -342,7 +342,7 @@ fn who_was_not_reached_is_called_again_from_the_alarm() {
     let mut talk = Talk::of_three();
     talk.asks(ALICE, post(1, 1, 1));
     let due = talk.alarm.unwrap();
-    assert_eq!(due, talk.now + 20_000);
+    assert_eq!(due, talk.now + 5_000);
     talk.answers(BOB, None);
     talk.all_live(0);
     talk.asks(ALICE, post(1, 2, 1));
@@ -361,7 +361,7 @@ fn who_was_not_reached_is_called_again_from_the_alarm() {
     // Nothing is left but that the log grows old.
     talk.alarm_goes_off();
     assert!(talk.calls.is_empty());
-    assert_eq!(talk.alarm, Some(NOON + 20_000 + 30 * DAY));
+    assert_eq!(talk.alarm, Some(NOON + 5_000 + 30 * DAY));
 }
 
 #[test]

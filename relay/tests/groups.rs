@@ -86,7 +86,7 @@ fn what_a_device_asks_reaches_the_conversation_as_it_is() {
             },
         ),
         (
-            ClientFrame::Commit(said),
+            ClientFrame::Commit(Box::new(said)),
             Ask::Commit { epoch: 0, commit: Body(vec![1]), info, welcome, roster: Some(roster) },
         ),
         (look(6, group, Some(9)), Ask::Fetch { after: Some(9) }),
@@ -135,7 +135,7 @@ fn posts_are_answered_together_and_questions_one_by_one() {
     let asks = [
         leave(1, group),
         look(2, group, Some(4)),
-        ClientFrame::Commit(commit(3, group)),
+        ClientFrame::Commit(Box::new(commit(3, group))),
         knock(4, group, 1),
         look(5, group, Some(4)),
     ];
@@ -167,7 +167,7 @@ fn posts_are_answered_together_and_questions_one_by_one() {
         (5, Err(ErrorCode::Unavailable)),
     ];
     assert_eq!(outcomes(&heard), expected);
-    assert!(heard.contains(&ServerFrame::Log(Log { query: 2, ..log })));
+    assert!(heard.contains(&ServerFrame::Log(Box::new(Log { query: 2, ..log }))));
     assert_eq!(sent(&heard), ids(7, [1, 2]));
     let refusals: Vec<_> = heard
         .iter()
@@ -250,7 +250,7 @@ fn sizes_are_checked_before_anything_is_called() {
         (Commit { roster: Some(roster(members + 1, 32)), ..commit(1, group) }, ErrorCode::TooMany),
         (Commit { roster: Some(roster(1, 33)), ..commit(1, group) }, ErrorCode::TooLarge),
     ] {
-        world.says(ALICE, alice, &[ClientFrame::Commit(said)]);
+        world.says(ALICE, alice, &[ClientFrame::Commit(Box::new(said))]);
         assert_eq!(outcomes(&world.hears(ALICE, alice)), [(1, Err(code))]);
     }
     world.says(ALICE, alice, &[knock(1, group, 257)]);
@@ -261,7 +261,7 @@ fn sizes_are_checked_before_anything_is_called() {
     let (welcome, roster) = (Some(largest.clone()), Some(roster(members, 32)));
     let (commit, info) = (largest.clone(), largest);
     let said = Commit { commit, info, welcome, roster, ..self::commit(1, group) };
-    world.says(ALICE, alice, &[ClientFrame::Commit(said)]);
+    world.says(ALICE, alice, &[ClientFrame::Commit(Box::new(said))]);
     assert_eq!(items(&mut world).len(), 1, "768 KB go");
 }
 
@@ -272,7 +272,7 @@ fn of_a_conversation_of_two_a_party_asks_for_the_log_alone() {
     let not_member = Err(ErrorCode::NotMember);
     for frame in [
         look(1, others, Some(0)),
-        ClientFrame::Commit(commit(1, others)),
+        ClientFrame::Commit(Box::new(commit(1, others))),
         leave(1, own),
         knock(1, own, 1),
     ] {
@@ -283,7 +283,7 @@ fn of_a_conversation_of_two_a_party_asks_for_the_log_alone() {
     assert_eq!(refused(&world.hears(ALICE, alice)), [(id(7, 1), ErrorCode::NotMember)]);
     assert_eq!(world.asked(), []);
     world.says(ALICE, alice, &[look(1, own, None), look(2, notes, None)]);
-    world.says(ALICE, alice, &[ClientFrame::Commit(commit(3, own))]);
+    world.says(ALICE, alice, &[ClientFrame::Commit(Box::new(commit(3, own)))]);
     assert_eq!(world.asked().len(), 2);
 }
 
@@ -305,7 +305,7 @@ fn posts_count_as_messages_and_what_is_on_the_way_has_a_limit() {
         let (commit, info) = (largest.clone(), largest.clone());
         let to = self::group(100 + u128::from(query));
         let said = Commit { commit, info, ..self::commit(query, to) };
-        world.says(ALICE, alice, &[ClientFrame::Commit(said)]);
+        world.says(ALICE, alice, &[ClientFrame::Commit(Box::new(said))]);
         if let [(_, outcome)] = outcomes(&world.hears(ALICE, alice))[..] {
             assert_eq!(outcome, Err(ErrorCode::Unavailable));
             break;

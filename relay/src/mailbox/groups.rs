@@ -243,7 +243,7 @@ impl<S: Sql> Mailbox<S> {
                     self.tell_outcome(device, query, Ok(Some(place).filter(|&place| place > 0)));
                 }
                 (Concern::Look { query, .. }, Some(Outcome::Log(log))) => {
-                    self.tell(device, &ServerFrame::Log(Log { query, ..*log }));
+                    self.tell(device, &ServerFrame::Log(Box::new(Log { query, ..*log })));
                 }
                 (concern, outcome) => self.tell_refusal(device, concern, refusal(outcome)),
             }

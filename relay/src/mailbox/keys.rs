@@ -9,7 +9,7 @@
 //! The server reads neither a package nor an entry: devices check both.
 
 use estafette_protocol::{
-    Body, Denied, DeviceId, Done, Enlist, ErrorCode, FetchKeys, Keys, Millis, Package, PublishKeys,
+    Body, Denied, DeviceId, Done, Enlist, ErrorCode, FetchKeys, Keys, KeysChanged, Millis, Package, PublishKeys,
     ServerFrame, limits,
 };
 
@@ -181,14 +181,19 @@ impl<S: Sql> Mailbox<S> {
     ) -> Result<(), StorageError> {
         let query = said.query;
         let outcome = match self.admit_query(now, device) {
-            Ok(()) => self.enlist(device, said)?,
+            Ok(()) => self.enlist(now, device, said)?,
             Err(refusal) => Err(refusal),
         };
         self.tell_outcome(device, query, outcome);
         Ok(())
     }
 
-    fn enlist(&mut self, device: DeviceId, said: Enlist) -> Result<Outcome, StorageError> {
+    fn enlist(
+        &mut self,
+        now: Millis,
+        device: DeviceId,
+        said: Enlist,
+    ) -> Result<Outcome, StorageError> {
         let Enlist { place, entry: Body(entry), anew, .. } = said;
         if entry.len() > limits::DEVICE_LIST_ENTRY_BYTES_MAX {
             return Ok(Err(ErrorCode::TooLarge.into()));
@@ -219,7 +224,18 @@ impl<S: Sql> Mailbox<S> {
         }
         let statement = "INSERT INTO device_list (place, entry) VALUES (?, ?)";
         self.sql.run(statement, &[place.into(), entry.into()])?;
+        self.tell_siblings(now, device);
         Ok(Ok(None))
+    }
+
+    /// The other devices of the account are to look at its list.
+    fn tell_siblings(&mut self, at: Millis, but: DeviceId) {
+        let Some(from) = self.account else { return };
+        let others = self.sessions.values().map(|session| session.device);
+        let others: Vec<_> = others.filter(|device| *device != but).collect();
+        for device in others {
+            self.tell(device, &ServerFrame::KeysChanged(KeysChanged { from, at }));
+        }
     }
 
     /// The place of the last entry of the list; 0: it is empty.

@@ -158,7 +158,7 @@ impl<S: Sql> Mailbox<S> {
             }
             Decoded::Frame(ClientFrame::Enlist(said)) => self.on_enlist(now, device, said)?,
             Decoded::Frame(ClientFrame::FetchKeys(said)) => self.on_fetch_keys(now, device, said)?,
-            Decoded::Frame(ClientFrame::Commit(said)) => self.on_commit(now, device, said),
+            Decoded::Frame(ClientFrame::Commit(said)) => self.on_commit(now, device, *said),
             Decoded::Frame(ClientFrame::FetchLog(said)) => self.on_fetch_log(now, device, said),
             Decoded::Frame(ClientFrame::Leave(said)) => self.on_leave(now, device, said),
             Decoded::Frame(ClientFrame::Knock(said)) => self.on_knock(now, device, said),

@@ -123,7 +123,7 @@ impl People {
             ClientFrame::PublishKeys(said) => self.publish(from, said),
             ClientFrame::Enlist(said) => self.enlist(from, said),
             ClientFrame::FetchKeys(said) => self.fetch_keys(from, *said),
-            ClientFrame::Commit(said) => self.commit(from, said.clone()),
+            ClientFrame::Commit(said) => self.commit(from, said.as_ref().clone()),
             ClientFrame::FetchLog(said) => self.fetch_log(*said),
             ClientFrame::Passed(_) => return Some(None),
             _ => return None,
@@ -228,7 +228,9 @@ impl People {
             }
         };
         let epoch = conversation.epoch;
-        ServerFrame::Log(Log { query, conversation: id, entries, head, epoch, roster: None, state })
+        let roster = None;
+        let log = Log { query, conversation: id, entries, head, epoch, roster, state };
+        ServerFrame::Log(Box::new(log))
     }
 
     /// A device joins a conversation, or makes it, if it is not there.

@@ -206,6 +206,10 @@ impl Client {
         if lacks {
             return Ok(());
         }
+        let writes = self.peer_of(id).is_some_and(|peer| self.outbox.has(peer));
+        if writes && self.lacks_fresh_lists(now, &accounts) {
+            return Ok(());
+        }
         let Some(place) = self.store.log_place(id)? else {
             return match absent {
                 true => self.make(now, id, &accounts),
@@ -318,7 +322,7 @@ impl Client {
         let Made { epoch, commit, info, welcome, roster } = made;
         let (commit, info, welcome) = (Body(commit), Body(info), welcome.map(Body));
         self.queries.ask(now, Purpose::Commit(id), |query| {
-            ClientFrame::Commit(Commit {
+            ClientFrame::Commit(Box::new(Commit {
                 query,
                 conversation: id,
                 epoch,
@@ -326,7 +330,7 @@ impl Client {
                 info,
                 welcome,
                 roster,
-            })
+            }))
         });
     }
 

@@ -109,12 +109,16 @@ impl Client {
             ServerFrame::Presence(seen) => self.on_presence(seen),
             ServerFrame::ChatState(doing) => self.on_chat_state(now, doing),
             ServerFrame::KeysChanged(changed) => {
+                self.keys_may_have_changed(now, changed.from);
+                if changed.from == self.me.account {
+                    return Ok(());
+                }
                 self.tell(Event::KeysChanged { peer: changed.from, at: changed.at });
             }
             ServerFrame::Done(done) => self.on_done(done.query, done.place)?,
             ServerFrame::Denied(denied) => self.on_denied(now, denied)?,
             ServerFrame::Keys(keys) => self.on_keys(now, keys)?,
-            ServerFrame::Log(log) => self.on_log(now, log)?,
+            ServerFrame::Log(log) => self.on_log(now, *log)?,
             ServerFrame::Posted(posted) => self.on_posted(now, posted)?,
             ServerFrame::News(news) => self.on_news(&news),
             ServerFrame::Goaway(goaway) => self.on_goaway(now, goaway),

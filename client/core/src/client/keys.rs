@@ -263,6 +263,26 @@ impl Client {
         self.publishing.wait = Some(Timer::after(now, wait));
     }
 
+    /// The server says that an account's list may be another.
+    pub(super) fn keys_may_have_changed(&mut self, now: Millis, of: PhoneNumber) {
+        if self.keys_are_published() {
+            self.ask_for_newer_list(now, of, self.queries.last());
+        }
+    }
+
+    /// Asks for those lists that were not asked for on this connection: there may be new devices. Returns
+    /// whether one is to be waited for.
+    pub(super) fn lacks_fresh_lists(&mut self, now: Millis, accounts: &[PhoneNumber]) -> bool {
+        let mut lacks = false;
+        for &account in accounts {
+            if !self.keyring.fresh.contains(&account) {
+                lacks = true;
+                self.ask_for_list(now, account);
+            }
+        }
+        lacks
+    }
+
     /// Asks for a list, unless that is under way.
     fn ask_for_list(&mut self, now: Millis, of: PhoneNumber) {
         self.ask_for_newer_list(now, of, 0);

@@ -194,7 +194,7 @@ async fn a_device_that_does_not_read_costs_little_and_harms_nobody() {
 
 #[tokio::test]
 async fn a_budget_that_is_used_up_stops_sending_and_not_receiving() {
-    let budget = 100_000;
+    let budget = 150_000;
     let stage = Stage::start(|options| options.var("DAILY_BUDGET_NANODOLLARS", budget.to_string()))
         .unwrap();
     let [alice, bob] = two(&stage).await;
