@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{limits, shape};
 use crate::{Body, ConversationId, DeviceId, ErrorCode, MessageId, Millis, PhoneNumber};
+use crate::{limits, shape};
 
 fn is_false(value: &bool) -> bool {
     !*value
@@ -135,6 +135,10 @@ pub struct FetchLog {
     /// What comes after this place; absent: what a device needs that is not in the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
+    /// Where `after` is absent: the Welcome is to be of a commit before this place; the later ones were for other
+    /// devices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
 }
 
 /// Device to server: this account leaves the group. It hears no more of it at once; its leaves are removed by
@@ -243,9 +247,8 @@ impl Roster {
             None => is_admin || member.account == by,
         });
         let mut new = after.members.iter().filter(|member| self.role(member.account).is_none());
-        let added = new.all(|member| {
-            role >= self.adding && (member.role == Role::Member || is_admin)
-        });
+        let added =
+            new.all(|member| role >= self.adding && (member.role == Role::Member || is_admin));
         (settings || is_admin) && kept && added
     }
 }

@@ -20,10 +20,11 @@ use std::fmt::Debug;
 use data_encoding::HEXLOWER;
 use estafette_protocol::http::{
     AccountLimits, Attribute, Audience, Audit, AuditAction, AuditEntry, CodeRequest, CodeSent,
-    Collected, Device, DeviceName, Devices, Export, ExportedDevice, Health, Inspection, Known, Link,
-    LinkRequest, Linked, Lookup, LookupRequest, Motd, MotdRequest, MoveRequest, NewPin, People,
-    Person, Pin, Privacy, Problem, Profile, Push, PushKeys, PushSubscription, RegisterRequest,
-    Registered, ReportReason, ReportRequest, ReportedMessage, Suspension, Usage, Waiting,
+    Collected, Device, DeviceName, Devices, Export, ExportedDevice, Health, Inspection, Known,
+    Link, LinkRequest, Linked, Lookup, LookupRequest, Motd, MotdRequest, MoveRequest, NewPin,
+    People, Person, Pin, Privacy, Problem, Profile, Push, PushKeys, PushSubscription,
+    RegisterRequest, Registered, ReportReason, ReportRequest, ReportedMessage, Suspension, Usage,
+    Waiting,
 };
 use estafette_protocol::limits::{LINK_LIFE, MESSAGE_NUMBER_MAX};
 use estafette_protocol::{

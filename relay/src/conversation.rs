@@ -26,7 +26,8 @@ use estafette_protocol::{
 use sha2::{Digest as _, Sha256};
 
 use self::call::{
-    Ask, ConversationAnswer, ConversationItem, ConversationRequest, NewsAnswer, NewsRequest, Outcome,
+    Ask, ConversationAnswer, ConversationItem, ConversationRequest, NewsAnswer, NewsRequest,
+    Outcome,
 };
 use self::lanes::Lanes;
 use self::log::Pages;
@@ -132,8 +133,8 @@ impl<S: Sql> Conversation<S> {
                 let message = EntryMessage { id, body, after };
                 self.post(now, by, epoch, message, chained)
             }
-            Ask::Fetch { after } => {
-                return match self.fetch(now, id, from, after)? {
+            Ask::Fetch { after, before } => {
+                return match self.fetch(now, id, from, (after, before))? {
                     Ok(log) => Ok(Outcome::Log(Box::new(log))),
                     Err(code) => Ok(Outcome::Refused { code, retry_after: None }),
                 };
@@ -264,7 +265,7 @@ impl<S: Sql> Conversation<S> {
         now: Millis,
         id: ConversationId,
         from: PhoneNumber,
-        after: Option<u64>,
+        (after, before): (Option<u64>, Option<u64>),
     ) -> Result<Result<Log, ErrorCode>, StorageError> {
         // What waits to be written belongs to what is told.
         self.pages.write(&self.sql)?;
@@ -277,7 +278,7 @@ impl<S: Sql> Conversation<S> {
         let (entries, state) = match after {
             Some(after) => (self.pages.after(&self.sql, after)?, None),
             None => {
-                let welcome = State::welcome_for(&self.sql, now, from)?;
+                let welcome = State::welcome_for(&self.sql, now, from, before)?;
                 let info = State::info(&self.sql)?;
                 (Vec::new(), Some(GroupState { welcome, info, place }))
             }
@@ -286,11 +287,7 @@ impl<S: Sql> Conversation<S> {
         Ok(Ok(Log { query: 0, conversation: id, entries, head, epoch, roster, state }))
     }
 
-    fn leave(
-        &mut self,
-        now: Millis,
-        by: (PhoneNumber, DeviceId),
-    ) -> Result<Taken, StorageError> {
+    fn leave(&mut self, now: Millis, by: (PhoneNumber, DeviceId)) -> Result<Taken, StorageError> {
         let state = match for_member(&mut self.state, by.0) {
             Ok(state) => state,
             Err(code) => return Ok(Err(code)),

@@ -95,7 +95,7 @@ impl Talk {
     }
 
     fn log(&mut self, from: u64, after: Option<u64>) -> Log {
-        match self.asks(from, Ask::Fetch { after }) {
+        match self.asks(from, Ask::Fetch { after, before: None }) {
             Outcome::Log(log) => *log,
             other => panic!("{other:?}"),
         }
@@ -124,9 +124,10 @@ impl Talk {
 
     /// Whom calls are under way to, and of which entries.
     fn told(&self) -> Vec<(u64, Vec<u64>)> {
-        let told = self.calls.iter().map(|call| {
-            (call.to.digits(), call.entries.iter().map(|entry| entry.place).collect())
-        });
+        let told = self
+            .calls
+            .iter()
+            .map(|call| (call.to.digits(), call.entries.iter().map(|entry| entry.place).collect()));
         told.collect()
     }
 
@@ -178,9 +179,7 @@ fn commit(epoch: u64, roster: Option<Roster>) -> Ask {
 }
 
 fn welcoming(epoch: u64, roster: Option<Roster>) -> Ask {
-    let Ask::Commit { epoch, commit, info, roster, .. } = commit(epoch, roster) else {
-        panic!()
-    };
+    let Ask::Commit { epoch, commit, info, roster, .. } = commit(epoch, roster) else { panic!() };
     Ask::Commit { epoch, commit, info, welcome: Some(Body(vec![3, epoch as u8])), roster }
 }
 
@@ -209,7 +208,10 @@ fn of_two_commits_for_an_epoch_the_first_is_taken() {
 fn a_conversation_is_made_by_who_is_in_it() {
     let mut talk = Talk::new(group(1));
     assert_eq!(talk.refuses(ALICE, post(1, 1, 1)), ErrorCode::NoConversation);
-    assert_eq!(talk.refuses(ALICE, Ask::Fetch { after: None }), ErrorCode::NoConversation);
+    assert_eq!(
+        talk.refuses(ALICE, Ask::Fetch { after: None, before: None }),
+        ErrorCode::NoConversation
+    );
     assert_eq!(talk.refuses(ALICE, commit(1, None)), ErrorCode::NoConversation);
     assert_eq!(talk.refuses(ALICE, commit(0, None)), ErrorCode::NotAllowed);
     assert_eq!(talk.refuses(BOB, commit(0, Some(three()))), ErrorCode::NotAllowed);
@@ -226,7 +228,7 @@ fn a_conversation_is_made_by_who_is_in_it() {
     assert_eq!(two.refuses(ALICE, commit(0, Some(three()))), ErrorCode::NotAllowed);
     assert_eq!(two.asks(ALICE, welcoming(0, None)), Outcome::Done(1));
     assert_eq!(two.told(), [(ALICE, vec![1]), (BOB, vec![1])]);
-    assert_eq!(two.refuses(CAROL, Ask::Fetch { after: None }), ErrorCode::NotMember);
+    assert_eq!(two.refuses(CAROL, Ask::Fetch { after: None, before: None }), ErrorCode::NotMember);
     assert_eq!(two.refuses(ALICE, post(1, 1, 1)), ErrorCode::NotAllowed, "not through here");
     assert_eq!(two.refuses(ALICE, Ask::Leave), ErrorCode::NotAllowed);
     let state = two.log(BOB, None).state.unwrap();
@@ -417,7 +419,10 @@ fn who_leaves_hears_no_more_and_the_group_goes_with_the_last() {
     assert_eq!(talk.asks(ALICE, Ask::Leave), Outcome::Done(2));
     assert_eq!(talk.told().len(), 3, "Alice's other devices too");
     talk.all_live(0);
-    assert_eq!(talk.refuses(ALICE, Ask::Fetch { after: Some(1) }), ErrorCode::NotMember);
+    assert_eq!(
+        talk.refuses(ALICE, Ask::Fetch { after: Some(1), before: None }),
+        ErrorCode::NotMember
+    );
     let log = talk.log(BOB, Some(1));
     assert_eq!(log.entries[0].account, Some(Turn::Left));
     let members = vec![member(BOB, Role::Owner), member(CAROL, Role::Member)];
@@ -452,7 +457,10 @@ fn who_was_invited_is_let_in_or_waits_for_an_admin() {
         assert_eq!(talk.asks(NOBODY, invitation()), Outcome::Done(0), "again");
         if approval {
             assert_eq!(turn, Some(Turn::Asked));
-            assert_eq!(talk.refuses(NOBODY, Ask::Fetch { after: None }), ErrorCode::NotMember);
+            assert_eq!(
+                talk.refuses(NOBODY, Ask::Fetch { after: None, before: None }),
+                ErrorCode::NotMember
+            );
         } else {
             assert_eq!(turn, Some(Turn::Joined));
             assert!(talk.log(NOBODY, None).state.is_some());
@@ -486,7 +494,8 @@ fn every_statement_may_fail() {
 #[test]
 fn the_bill_of_a_group_of_32() {
     for live in [true, false] {
-        let members = (0..32).map(|n| member(ALICE + n, [Role::Owner, Role::Member][n.min(1) as usize]));
+        let members =
+            (0..32).map(|n| member(ALICE + n, [Role::Owner, Role::Member][n.min(1) as usize]));
         let roster = Roster { members: members.collect(), ..three() };
         let mut talk = Talk::new(group(1));
         talk.asks(ALICE, commit(0, Some(roster)));

@@ -73,7 +73,8 @@ fn what_a_device_asks_reaches_the_conversation_as_it_is() {
         invitation: Some(Body(vec![3; 32])),
     };
     let (welcome, info) = (Some(Body(vec![4])), Body(vec![2]));
-    let said = Commit { welcome: welcome.clone(), roster: Some(roster.clone()), ..commit(5, group) };
+    let said =
+        Commit { welcome: welcome.clone(), roster: Some(roster.clone()), ..commit(5, group) };
     for (frame, ask) in [
         (
             post(group, id(7, 2), true),
@@ -89,8 +90,8 @@ fn what_a_device_asks_reaches_the_conversation_as_it_is() {
             ClientFrame::Commit(Box::new(said)),
             Ask::Commit { epoch: 0, commit: Body(vec![1]), info, welcome, roster: Some(roster) },
         ),
-        (look(6, group, Some(9)), Ask::Fetch { after: Some(9) }),
-        (look(6, group, None), Ask::Fetch { after: None }),
+        (look(6, group, Some(9)), Ask::Fetch { after: Some(9), before: None }),
+        (look(6, group, None), Ask::Fetch { after: None, before: None }),
         (leave(7, group), Ask::Leave),
         (knock(8, group, 16), Ask::Knock { invitation: Body(vec![9; 16]) }),
     ] {
@@ -552,7 +553,8 @@ fn a_place_is_known_when_every_device_has_said_it_and_forgotten_in_sleep() {
     world.link(ALICE, 2);
     let second = world.connect(ALICE, 2);
     let group = group(1);
-    let told = |world: &mut World, place| world.told(ALICE, group, vec![entry(place, BOB, 1)], true);
+    let told =
+        |world: &mut World, place| world.told(ALICE, group, vec![entry(place, BOB, 1)], true);
     told(&mut world, 1);
     world.says(ALICE, alice, &[passed(group, 1)]);
     assert_eq!(told(&mut world, 2), Some(live(0)), "the other has not said");

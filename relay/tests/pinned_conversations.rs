@@ -59,8 +59,8 @@ fn what_a_mailbox_asks_of_a_conversation() {
         Ask::Post { id, epoch: 3, body, chained: true, after: Some(0) },
         commit(None, None),
         commit(Some(Body(vec![4])), Some(roster())),
-        Ask::Fetch { after: None },
-        Ask::Fetch { after: Some(7) },
+        Ask::Fetch { after: None, before: None },
+        Ask::Fetch { after: Some(7), before: None },
         Ask::Leave,
         Ask::Knock { invitation: Body(vec![5]) },
     ];
@@ -101,14 +101,9 @@ fn what_a_conversation_tells_and_is_answered() {
     let (commit, message) = (Some(Body(vec![1])), None);
     let commit = Entry { commit, message, ..entry(8, ALICE, 1) };
     let left = Entry { account: Some(Turn::Left), message: None, ..entry(9, ALICE, 1) };
-    let request = |entries, wake| NewsRequest {
-        conversation: group(0x0102),
-        to: number(BOB),
-        entries,
-        wake,
-    };
-    let requests =
-        [request(vec![entry(7, ALICE, 1), commit, left], true), request(vec![], false)];
+    let request =
+        |entries, wake| NewsRequest { conversation: group(0x0102), to: number(BOB), entries, wake };
+    let requests = [request(vec![entry(7, ALICE, 1), commit, left], true), request(vec![], false)];
     compare(NEWS, &requests.clone().map(|request| hex(&request.encode())));
     for (pinned, request) in NEWS.iter().zip(requests) {
         assert_eq!(NewsRequest::decode(&bytes(pinned)), Some(request));
@@ -148,7 +143,5 @@ const NEWS: &[&str] = &[
     "a36c636f6e766572736174696f6e500200000000000000000000000000010262746f1b00000007d2b7500267656e747269657380",
 ];
 
-const NEWS_ANSWERS: &[&str] = &[
-    "a2646c697665f56670617373656407",
-    "a3646c697665f4667061737365640064676f6e65f5",
-];
+const NEWS_ANSWERS: &[&str] =
+    &["a2646c697665f56670617373656407", "a3646c697665f4667061737365640064676f6e65f5"];

@@ -12,12 +12,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use estafette_protocol::{
-    ConversationId, Encoding, ErrorCode, Millis, PhoneNumber, WireMessage,
-};
+use estafette_protocol::{ConversationId, Encoding, ErrorCode, Millis, PhoneNumber, WireMessage};
 use estafette_relay::{
-    AccountRequest, ConversationAnswer, Effect, Mailbox, NewsRequest, PeerAnswer, PeerRequest, Push,
-    SocketId, StorageError, Wake,
+    AccountRequest, ConversationAnswer, Effect, Mailbox, NewsRequest, PeerAnswer, PeerRequest,
+    Push, SocketId, StorageError, Wake,
 };
 use litemap::LiteMap;
 use wasm_bindgen::prelude::*;

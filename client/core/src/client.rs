@@ -29,9 +29,9 @@ use std::collections::BTreeMap;
 use estafette_protocol::{DeviceId, MessageId, Millis, PhoneNumber};
 
 use crate::clock::{Clock, Entropy, Timer, UNDATED};
-use crate::store::Setting;
 use crate::mls::envelope::CONTENT_BYTES_MAX;
 use crate::mls::{AccountKey, AccountSecret, Leaf, Mls};
+use crate::store::Setting;
 use crate::{Chat, Config, Contact, ContentError, Effect, Input, Message, Store, StoreError};
 use connection::Link;
 use conversations::Conversations;

@@ -1,6 +1,8 @@
 //! What happens to a client, and what it asks its shell to do.
 
-use estafette_protocol::{Activity, ConversationId, ErrorCode, MessageId, Millis, PhoneNumber, WireMessage};
+use estafette_protocol::{
+    Activity, ConversationId, ErrorCode, MessageId, Millis, PhoneNumber, WireMessage,
+};
 
 use crate::mls::Suspicion;
 use crate::{Message, Status, StoreError};

@@ -27,7 +27,8 @@ use sqlite_wasm_rs as _;
 pub use client::{Client, ClientError, Identity, Pending, Secrets};
 pub use config::Config;
 pub use content::{
-    About, CAPTION_BYTES_MAX, Content, ContentError, Media, Moved, NAME_BYTES_MAX, Picture, Unopened,
+    About, CAPTION_BYTES_MAX, Content, ContentError, Media, Moved, NAME_BYTES_MAX, Picture,
+    Unopened,
 };
 pub use effect::{Effect, Event, Input};
 pub use message::{Chat, Contact, Message, Status};

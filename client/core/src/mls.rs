@@ -30,9 +30,7 @@ use openmls_traits::signatures::{Signer, SignerError};
 use openmls_traits::types::SignatureScheme;
 
 pub use self::check::Suspicion;
-pub use self::devices::{
-    AccountKey, AccountSecret, DeviceList, Head, ListError, safety_number,
-};
+pub use self::devices::{AccountKey, AccountSecret, DeviceList, Head, ListError, safety_number};
 pub use self::handover::HANDOVER_BYTES;
 use self::storage::Storage;
 use crate::{Store, StoreError};

@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use estafette_core::Store;
-use estafette_core::mls::{
-    Change, Leaf, Lists, Made, Mls, MlsError, OpenError, Suspicion, header,
-};
+use estafette_core::mls::{Change, Leaf, Lists, Made, Mls, MlsError, OpenError, Suspicion, header};
 use estafette_protocol::{ConversationId, DeviceId, Member, MessageId, PhoneNumber, Role, Roster};
 
 /// What every account lists.
@@ -54,7 +52,12 @@ impl Device {
         (self.leaf, packages.pop().unwrap())
     }
 
-    fn creates(&mut self, id: ConversationId, roster: Option<&Roster>, with: &[(Leaf, Vec<u8>)]) -> Made {
+    fn creates(
+        &mut self,
+        id: ConversationId,
+        roster: Option<&Roster>,
+        with: &[(Leaf, Vec<u8>)],
+    ) -> Made {
         let made = self.mls.create(&self.store, id, roster, with, &self.book).unwrap();
         self.mls.confirm(&self.store, id).unwrap();
         made
@@ -190,7 +193,8 @@ fn a_device_is_added_and_removed() {
     let sealed = alice.seals(id, "not to the laptop");
     assert_eq!(bob.opens(id, &sealed).unwrap().1, "not to the laptop");
     assert!(matches!(laptop.opens(id, &sealed), Err(OpenError::FutureEpoch)));
-    let out = laptop.mls.receive_commit(&laptop.store, id, &made.commit, bob.leaf, &laptop.book.clone());
+    let out =
+        laptop.mls.receive_commit(&laptop.store, id, &made.commit, bob.leaf, &laptop.book.clone());
     assert!(out.unwrap().out);
 }
 
@@ -218,7 +222,8 @@ fn a_device_that_lost_its_store_joins_anew() {
 fn of_two_commits_the_loser_follows_the_winner() {
     let (mut alice, mut bob) = pair();
     let id = direct();
-    let (winner, _loser) = (alice.commits(id, Change::default()), bob.commits(id, Change::default()));
+    let (winner, _loser) =
+        (alice.commits(id, Change::default()), bob.commits(id, Change::default()));
     alice.follows(id, &winner, alice.leaf).unwrap();
     bob.follows(id, &winner, alice.leaf).unwrap();
     assert_eq!(alice.fingerprint(id), bob.fingerprint(id));
@@ -297,7 +302,8 @@ fn a_member_does_what_the_roster_lets_them() {
     // A member adds somebody: nobody follows.
     let package = devices[3].package();
     let more = roster(&[(1, Role::Owner), (2, Role::Admin), (3, Role::Member), (4, Role::Member)]);
-    let change = Change { add: vec![package.clone()], roster: Some(more.clone()), ..Change::default() };
+    let change =
+        Change { add: vec![package.clone()], roster: Some(more.clone()), ..Change::default() };
     let by = devices[2].leaf;
     let made = devices[2].commits(id, change.clone());
     let refused = devices[0].follows(id, &made, by);

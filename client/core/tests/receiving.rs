@@ -282,7 +282,8 @@ fn what_is_not_understood_is_left_and_the_rest_taken() {
     phone.encoding = estafette_protocol::Encoding::Json;
     let store = Store::in_memory().unwrap();
     let config = estafette_core::Config { encoding: phone.encoding, ..Default::default() };
-    phone.client = Client::start_with(store, alice(), &secrets(), config, entropy(1), START).unwrap();
+    phone.client =
+        Client::start_with(store, alice(), &secrets(), config, entropy(1), START).unwrap();
     phone.connects();
     phone.hears(vec![deliver(BOB, 5, 9, "of a conversation that this device is in")]);
     let bob = Leaf { account: number(BOB), device: TABLET };

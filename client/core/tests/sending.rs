@@ -3,8 +3,8 @@
 
 mod harness;
 
-use estafette_core::{ClientError, Config, Event, Input, Status, Store};
 use estafette_core::mls::envelope::CONTENT_BYTES_MAX;
+use estafette_core::{ClientError, Config, Event, Input, Status, Store};
 use estafette_protocol::{ErrorCode, Mark, MessageId, Millis, limits};
 use harness::*;
 

@@ -251,7 +251,10 @@ fn after_seven_days_messages_are_forgotten_but_nothing_that_is_owed() {
     drop(phone);
     let after = std::fs::metadata(scratch.file()).unwrap().len();
     let given_back = before.saturating_sub(after);
-    assert!(given_back > 40 * big.len() as u64, "the file gives its room back: {before} to {after}");
+    assert!(
+        given_back > 40 * big.len() as u64,
+        "the file gives its room back: {before} to {after}"
+    );
 }
 
 #[test]

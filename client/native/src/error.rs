@@ -100,10 +100,14 @@ pub enum Error {
     #[error("nobody approved this device in time: begin again")]
     NotApproved,
     /// The device that approved this one gave no secret of the account, or not for this device.
-    #[error("the device that approved this one did not hand over the account's secret: update its program, and begin again")]
+    #[error(
+        "the device that approved this one did not hand over the account's secret: update its program, and begin again"
+    )]
     NotHandedOver,
     /// Others cannot write to this device yet.
-    #[error("the server was not reached in time: others can write to this device once it was connected")]
+    #[error(
+        "the server was not reached in time: others can write to this device once it was connected"
+    )]
     NotReached,
     /// The file is too large, or has another length than was said.
     #[error(transparent)]

@@ -234,7 +234,8 @@ fn as_text<S: Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Er
 
 impl<'a> Line<'a> {
     fn message(message: &'a Message, name: Option<&'a str>, stranger: bool) -> Self {
-        let (mut text, mut media, mut moved, mut unopened, mut body) = (None, None, None, None, None);
+        let (mut text, mut media, mut moved, mut unopened, mut body) =
+            (None, None, None, None, None);
         match message.content() {
             Ok(Content::Text(says)) => text = Some(says),
             Ok(Content::Media(file)) => media = Some(FileLine::of(*file)),
@@ -411,8 +412,8 @@ impl Output {
                 self.remark(&keys_changed(&who));
             }
             Event::ListBroken { account } => {
-                let who =
-                    place::name(*account, contacts).map_or_else(|| account.to_string(), str::to_owned);
+                let who = place::name(*account, contacts)
+                    .map_or_else(|| account.to_string(), str::to_owned);
                 self.remark(&list_broken(&who));
             }
             Event::Suspicious { .. } => self.remark(SUSPICIOUS),

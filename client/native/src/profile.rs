@@ -292,7 +292,10 @@ impl Profile {
     }
 
     /// Keeps the secret of the account that this device was linked to.
-    pub(crate) fn keep_secret(directory: &Path, secret: &AccountSecret) -> Result<(), ProfileError> {
+    pub(crate) fn keep_secret(
+        directory: &Path,
+        secret: &AccountSecret,
+    ) -> Result<(), ProfileError> {
         write_private(&directory.join(ACCOUNT_KEY), &secret.to_bytes())
     }
 

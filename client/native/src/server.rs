@@ -12,9 +12,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use data_encoding::BASE64;
 use estafette_core::PinKey;
 use estafette_protocol::http::{
-    CodeRequest, CodeSent, Collected, DeviceName, Devices, Export, Health, Link, LinkRequest, Linked, Lookup,
-    LookupRequest, Motd, MoveRequest, NewPin, People, Person, Pin, Privacy, RegisterRequest,
-    Registered, ReportRequest, Usage,
+    CodeRequest, CodeSent, Collected, DeviceName, Devices, Export, Health, Link, LinkRequest,
+    Linked, Lookup, LookupRequest, Motd, MoveRequest, NewPin, People, Person, Pin, Privacy,
+    RegisterRequest, Registered, ReportRequest, Usage,
 };
 use estafette_protocol::{DeviceId, Millis, PhoneNumber};
 use serde::de::DeserializeOwned;
@@ -198,10 +198,7 @@ impl Server {
     /// # Errors
     /// When its time is over ([`ErrorCode::LinkExpired`](crate::ErrorCode::LinkExpired)), the server
     /// refuses otherwise or doesn't answer.
-    pub async fn collect(
-        &self,
-        link: &Link,
-    ) -> Result<Option<(Account, Option<Vec<u8>>)>, Error> {
+    pub async fn collect(&self, link: &Link) -> Result<Option<(Account, Option<Vec<u8>>)>, Error> {
         let path = format!("/v1/links/{}", link.link);
         let asked = self.bytes(Method::GET, path, Some(&link.secret), None::<()>).await?;
         let (status, bytes) = asked;

@@ -115,7 +115,9 @@ fn account(address: &str) -> Account {
 
 /// A client whose socket never opens: nothing here needs it.
 async fn client(address: &str) -> Client {
-    connect_with(account(address), &fake::secrets(), Store::in_memory().unwrap(), Config::default()).await.unwrap()
+    connect_with(account(address), &fake::secrets(), Store::in_memory().unwrap(), Config::default())
+        .await
+        .unwrap()
 }
 
 fn written(directory: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {

@@ -121,7 +121,9 @@ async fn a_message_that_comes_twice_is_told_once_and_acknowledged_twice() {
     fake.say(deliver(5, 2..=2));
     let mut bodies = Vec::new();
     while bodies.len() < 2 {
-        if let Event::Received(message) = event(&mut client, |event| *event != Event::Reachable).await {
+        if let Event::Received(message) =
+            event(&mut client, |event| *event != Event::Reachable).await
+        {
             bodies.push(message.body);
         }
     }

@@ -101,7 +101,10 @@ async fn a_profile_is_asked_for_once_a_day_and_kept() {
     let (mut fake, people) = server().await;
     bob_is(&people, says(3, "Bob"));
     let store = Store::in_memory().unwrap();
-    let client = estafette::connect_with(fake.account(), &fake::secrets(), store, Config::default()).await.unwrap();
+    let client =
+        estafette::connect_with(fake.account(), &fake::secrets(), store, Config::default())
+            .await
+            .unwrap();
     let handle = client.into_handle();
     assert_eq!(handle.profile(number(BOB)).await.unwrap(), None);
     assert!(handle.refresh_profile(number(BOB)).await.unwrap());
@@ -124,7 +127,10 @@ async fn what_is_due_is_asked_for_by_its_version_and_stays_when_nobody_answers()
     let store = Store::in_memory().unwrap();
     let old = estafette::KnownProfile { profile: says(3, "Bob"), fetched_at: 1000 };
     store.set_profile(number(BOB), &old).unwrap();
-    let client = estafette::connect_with(fake.account(), &fake::secrets(), store, Config::default()).await.unwrap();
+    let client =
+        estafette::connect_with(fake.account(), &fake::secrets(), store, Config::default())
+            .await
+            .unwrap();
     let handle = client.into_handle();
     people.lock().unwrap().fails = Some(ErrorCode::Unavailable);
     let failed = handle.refresh_profile(number(BOB)).await.unwrap_err();

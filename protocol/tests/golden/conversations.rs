@@ -45,9 +45,8 @@ pub(super) fn client_batches() -> Vec<(&'static str, Vec<ClientFrame>)> {
         let last_resort = last_resort.map(body);
         ClientFrame::PublishKeys(PublishKeys { query: 1, packages, last_resort, anew })
     };
-    let enlist = |place, anew| {
-        ClientFrame::Enlist(Enlist { query: 2, place, entry: body("entry"), anew })
-    };
+    let enlist =
+        |place, anew| ClientFrame::Enlist(Enlist { query: 2, place, entry: body("entry"), anew });
     let fetch = |after, packages| {
         ClientFrame::FetchKeys(FetchKeys { query: 3, of: bob(), after, packages })
     };
@@ -57,8 +56,9 @@ pub(super) fn client_batches() -> Vec<(&'static str, Vec<ClientFrame>)> {
         let commit = Commit { query: 4, conversation, epoch, commit, info, welcome, roster };
         ClientFrame::Commit(Box::new(commit))
     };
-    let look = |after| {
-        ClientFrame::FetchLog(FetchLog { query: 5, conversation: direct(), after })
+    let look = |after, before| {
+        let conversation = direct();
+        ClientFrame::FetchLog(FetchLog { query: 5, conversation, after, before })
     };
     let invitation = body("please");
     vec![
@@ -74,13 +74,11 @@ pub(super) fn client_batches() -> Vec<(&'static str, Vec<ClientFrame>)> {
         ("commit, made", vec![commit(direct(), "", Some("welcome"), None)]),
         ("commit, roster", vec![commit(group(), "commit", None, Some(roster(true)))]),
         ("commit, small roster", vec![commit(group(), "commit", None, Some(roster(false)))]),
-        ("fetch_log", vec![look(Some(4))]),
-        ("fetch_log, state", vec![look(None)]),
+        ("fetch_log", vec![look(Some(4), None)]),
+        ("fetch_log, state", vec![look(None, None)]),
+        ("fetch_log, earlier", vec![look(None, Some(9))]),
         ("leave", vec![ClientFrame::Leave(Leave { query: 6, conversation: group() })]),
-        (
-            "knock",
-            vec![ClientFrame::Knock(Knock { query: 7, conversation: group(), invitation })],
-        ),
+        ("knock", vec![ClientFrame::Knock(Knock { query: 7, conversation: group(), invitation })]),
     ]
 }
 
@@ -104,19 +102,13 @@ fn entries() -> Vec<Entry> {
 }
 
 pub(super) fn server_batches() -> Vec<(&'static str, Vec<ServerFrame>)> {
-    let hello = Hello {
-        account: alice(),
-        device: device(),
-        now: AT,
-        waiting: 0,
-        key_packages: Some(99),
-    };
+    let hello =
+        Hello { account: alice(), device: device(), now: AT, waiting: 0, key_packages: Some(99) };
     let done = |place| ServerFrame::Done(Done { query: 4, place });
     let denied = |retry_after, code| ServerFrame::Denied(Denied { query: 4, code, retry_after });
     let package = Package { device: DeviceId(2), package: body("one") };
-    let keys = |entries, packages| {
-        ServerFrame::Keys(Keys { query: 3, first: 5, entries, packages })
-    };
+    let keys =
+        |entries, packages| ServerFrame::Keys(Keys { query: 3, first: 5, entries, packages });
     let log = |conversation, entries, roster, state| {
         let log = Log { query: 5, conversation, entries, head: 10, epoch: 4, roster, state };
         ServerFrame::Log(Box::new(log))

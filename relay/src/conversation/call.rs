@@ -69,6 +69,9 @@ pub enum Ask {
         /// After which place.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<u64>,
+        /// The Welcome is of a commit before this place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<u64>,
     },
     /// The account leaves.
     Leave,

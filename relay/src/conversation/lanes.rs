@@ -119,9 +119,10 @@ impl Lanes {
         for (&to, lane) in self.members.iter_mut().filter(|(_, lane)| lane.is_ready()) {
             lane.under_way = Some(lane.wanted);
             let is_known = first <= lane.told + 1;
-            let new = self.recent.iter().filter(|entry| {
-                is_known && entry.place > lane.told && entry.place <= lane.wanted
-            });
+            let new = self
+                .recent
+                .iter()
+                .filter(|entry| is_known && entry.place > lane.told && entry.place <= lane.wanted);
             let entries: Vec<_> = new.cloned().collect();
             let wake = !is_known || entries.iter().any(|entry| entry.message.is_some());
             calls.push(NewsRequest { conversation, to, entries, wake });

@@ -145,7 +145,8 @@ impl Pages {
         let mut take = |entries: Vec<Entry>| {
             for entry in entries.into_iter().filter(|entry| entry.place > after) {
                 bytes += entry_bytes(&entry);
-                let fits = bytes <= limits::LOG_PAGE_BYTES_MAX && found.len() < limits::LOG_PAGE_MAX;
+                let fits =
+                    bytes <= limits::LOG_PAGE_BYTES_MAX && found.len() < limits::LOG_PAGE_MAX;
                 if !fits && !found.is_empty() {
                     return false;
                 }

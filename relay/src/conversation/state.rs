@@ -128,15 +128,18 @@ impl State {
         Ok(())
     }
 
-    /// The latest Welcome that an account, or devices of it, came by.
+    /// The latest Welcome that an account, or devices of it, came by, of a commit before a place.
     pub(super) fn welcome_for<S: Sql>(
         sql: &S,
         now: Millis,
         account: PhoneNumber,
+        before: Option<u64>,
     ) -> Result<Option<Welcome>, StorageError> {
-        let query = "SELECT place, accounts FROM welcome WHERE at > ? ORDER BY place DESC";
+        let query =
+            "SELECT place, accounts FROM welcome WHERE at > ? AND place < ? ORDER BY place DESC";
         let since = now.saturating_sub(limits::MESSAGE_LIFE);
-        for row in sql.run(query, &[since.into()])? {
+        let before = before.unwrap_or(limits::MESSAGE_NUMBER_MAX).min(limits::MESSAGE_NUMBER_MAX);
+        for row in sql.run(query, &[since.into(), before.into()])? {
             let mut columns = Columns::of(row);
             let place = columns.integer()?;
             let accounts: Vec<PhoneNumber> = minicbor_serde::from_slice(&columns.blob()?)

@@ -124,9 +124,9 @@ impl<S: Sql> Mailbox<S> {
     }
 
     pub(crate) fn on_fetch_log(&mut self, now: Millis, device: DeviceId, said: FetchLog) {
-        let FetchLog { query, conversation, after } = said;
+        let FetchLog { query, conversation, after, before } = said;
         let concern = Concern::Look { query, after };
-        self.query(now, device, conversation, concern, Ask::Fetch { after });
+        self.query(now, device, conversation, concern, Ask::Fetch { after, before });
     }
 
     pub(crate) fn on_leave(&mut self, now: Millis, device: DeviceId, said: Leave) {
@@ -164,13 +164,7 @@ impl<S: Sql> Mailbox<S> {
         }
     }
 
-    fn ask(
-        &mut self,
-        device: DeviceId,
-        conversation: ConversationId,
-        concern: Concern,
-        ask: Ask,
-    ) {
+    fn ask(&mut self, device: DeviceId, conversation: ConversationId, concern: Concern, ask: Ask) {
         let asked = Asked { device, concern, bytes: weight(&ask) };
         self.conversations.entry(conversation).or_default().waiting.push_back((asked, ask));
     }
@@ -224,7 +218,8 @@ impl<S: Sql> Mailbox<S> {
         let Some(under_way) = lane.under_way.take() else { return self.finish(now) };
         let disturbed = lane.disturbed;
         let answer = answer.filter(|answer| answer.outcomes.len() == under_way.len());
-        let (outcomes, at) = answer.map_or((Vec::new(), now), |answer| (answer.outcomes, answer.at));
+        let (outcomes, at) =
+            answer.map_or((Vec::new(), now), |answer| (answer.outcomes, answer.at));
         let mut outcomes = outcomes.into_iter();
         let mut replies = Replies::default();
         let mut written = false;

@@ -9,8 +9,8 @@
 //! The server reads neither a package nor an entry: devices check both.
 
 use estafette_protocol::{
-    Body, Denied, DeviceId, Done, Enlist, ErrorCode, FetchKeys, Keys, KeysChanged, Millis, Package, PublishKeys,
-    ServerFrame, limits,
+    Body, Denied, DeviceId, Done, Enlist, ErrorCode, FetchKeys, Keys, KeysChanged, Millis, Package,
+    PublishKeys, ServerFrame, limits,
 };
 
 use super::Mailbox;
@@ -163,11 +163,7 @@ impl<S: Sql> Mailbox<S> {
         let taken = kept.left.remove(0);
         self.sql.run(
             "UPDATE keys SET remaining = ?, packages = ? WHERE slot = ?",
-            &[
-                (kept.left.len() as u64).into(),
-                list(&kept.left).into(),
-                u64::from(slot).into(),
-            ],
+            &[(kept.left.len() as u64).into(), list(&kept.left).into(), u64::from(slot).into()],
         )?;
         Ok(Some(taken))
     }

@@ -157,7 +157,9 @@ impl<S: Sql> Mailbox<S> {
                 self.on_publish_keys(now, device, said)?;
             }
             Decoded::Frame(ClientFrame::Enlist(said)) => self.on_enlist(now, device, said)?,
-            Decoded::Frame(ClientFrame::FetchKeys(said)) => self.on_fetch_keys(now, device, said)?,
+            Decoded::Frame(ClientFrame::FetchKeys(said)) => {
+                self.on_fetch_keys(now, device, said)?
+            }
             Decoded::Frame(ClientFrame::Commit(said)) => self.on_commit(now, device, *said),
             Decoded::Frame(ClientFrame::FetchLog(said)) => self.on_fetch_log(now, device, said),
             Decoded::Frame(ClientFrame::Leave(said)) => self.on_leave(now, device, said),

@@ -1,8 +1,8 @@
 //! The entrance for other mailboxes: they call, and they answer this one's calls.
 
 use estafette_protocol::{
-    Deliver, DeviceId, Doing, ErrorCode, Fault, Keys, Mark, MessageId, Millis, PhoneNumber, Receipted,
-    Refused, ServerFrame, limits,
+    Deliver, DeviceId, Doing, ErrorCode, Fault, Keys, Mark, MessageId, Millis, PhoneNumber,
+    Receipted, Refused, ServerFrame, limits,
 };
 use litemap::LiteMap;
 
@@ -387,8 +387,7 @@ impl<S: Sql> Mailbox<S> {
         let mut stored = false;
         let mut copies = Gathered::new();
         for (index, LaneItem { item, concern }) in items.into_iter().enumerate() {
-            let verdict =
-                verdicts.as_ref().and_then(|all: &Vec<Verdict>| all.get(index)).copied();
+            let verdict = verdicts.as_ref().and_then(|all: &Vec<Verdict>| all.get(index)).copied();
             match concern {
                 Concern::Device { device, id } => {
                     stored |= verdict == Some(Verdict::Stored);

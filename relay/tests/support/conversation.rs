@@ -19,7 +19,7 @@ pub fn post(conversation: ConversationId, id: MessageId, chained: bool) -> Clien
 }
 
 pub fn look(query: u64, conversation: ConversationId, after: Option<u64>) -> ClientFrame {
-    ClientFrame::FetchLog(FetchLog { query, conversation, after })
+    ClientFrame::FetchLog(FetchLog { query, conversation, after, before: None })
 }
 
 pub fn passed(conversation: ConversationId, place: u64) -> ClientFrame {
@@ -103,7 +103,7 @@ impl Toy {
                 self.log.push(Entry { place, from, device, at, epoch, message, commit, account });
                 Outcome::Done(place)
             }
-            Ask::Fetch { after } => {
+            Ask::Fetch { after, .. } => {
                 self.away.remove(&from);
                 let after = after.unwrap_or(0);
                 let entries = self.log.iter().filter(|entry| entry.place > after).cloned();
@@ -182,8 +182,7 @@ impl World {
 
     /// The conversation tells its members what is new, once more where that failed.
     pub fn fan_out(&mut self, conversation: ConversationId) {
-        let members: Vec<u64> =
-            self.conversations[&conversation].told.keys().copied().collect();
+        let members: Vec<u64> = self.conversations[&conversation].told.keys().copied().collect();
         for member in members {
             for _ in 0..2 {
                 let toy = &self.conversations[&conversation];

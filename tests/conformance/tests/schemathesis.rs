@@ -40,7 +40,8 @@ async fn the_server_answers_as_its_document_says() {
     stage.server().set_profile(&bob.token, &profile).await.unwrap();
     stage.server().put_picture(&bob.token, b"sealed bytes".to_vec()).await.unwrap();
     let link = stage.server().link().await.unwrap();
-    let other = stage.server().approve(&alice.token, &link.link, "other", &[8; 32], None).await.unwrap();
+    let other =
+        stage.server().approve(&alice.token, &link.link, "other", &[8; 32], None).await.unwrap();
     let whole = upload(&stage, &alice, 5, "hello").await;
     let there = json!({
         "url": stage.runtime.url(),

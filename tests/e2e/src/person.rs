@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use estafette::{
-    Account, Client, Config, Event, Handle, Message, MessageId, Millis, PhoneNumber, Secrets, Status,
-    Store, StoreKey,
+    Account, Client, Config, Event, Handle, Message, MessageId, Millis, PhoneNumber, Secrets,
+    Status, Store, StoreKey,
 };
 use estafette_core::mls::Leaf;
 use estafette_testkit::{account_secret, device_seed};
@@ -114,7 +114,8 @@ async fn watch_over(mut client: Client, seen: Arc<Mutex<Seen>>, changed: watch::
             Event::Received(message) => seen.received.push(message),
             Event::Changed(message) => {
                 let mut received = seen.received.iter_mut();
-                let shown = received.find(|shown| (shown.peer, shown.id) == (message.peer, message.id));
+                let shown =
+                    received.find(|shown| (shown.peer, shown.id) == (message.peer, message.id));
                 match shown {
                     Some(shown) => *shown = message,
                     None => continue,

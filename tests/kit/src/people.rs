@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use estafette_core::Store;
-use estafette_core::mls::{
-    AccountSecret, DeviceList, Leaf, Lists, Made, Mls, envelope, header,
-};
+use estafette_core::mls::{AccountSecret, DeviceList, Leaf, Lists, Made, Mls, envelope, header};
 use estafette_protocol::{
     Body, ClientFrame, Commit, ConversationId, Denied, DeviceId, Done, Enlist, Entry, ErrorCode,
     FetchKeys, FetchLog, GroupState, Keys, Log, MessageId, Millis, Package, PhoneNumber,
@@ -102,10 +100,8 @@ impl People {
         let mut mls = Mls::new(leaf, &device_seed(leaf));
         let left = mls.key_packages(&store, PACKAGES, false).expect("key packages");
         let last = mls.key_packages(&store, 1, true).expect("key packages").pop();
-        let packages = Packages {
-            left: left.into_iter().map(Body).collect(),
-            last_resort: last.map(Body),
-        };
+        let packages =
+            Packages { left: left.into_iter().map(Body).collect(), last_resort: last.map(Body) };
         self.packages.insert(leaf, packages);
         let list = Listed(&self.entries).list(leaf.account);
         if list.identity_key(leaf.device).is_none() {
@@ -214,7 +210,7 @@ impl People {
     }
 
     fn fetch_log(&self, said: FetchLog) -> ServerFrame {
-        let FetchLog { query, conversation: id, after } = said;
+        let FetchLog { query, conversation: id, after, before } = said;
         let Some(conversation) = self.conversations.get(&id) else {
             return denied(query, ErrorCode::NoConversation);
         };
@@ -222,7 +218,9 @@ impl People {
         let (entries, state) = match after {
             Some(after) => (conversation.log.iter().skip(after as usize).cloned().collect(), None),
             None => {
-                let welcome = conversation.welcomes.last().cloned();
+                let earlier =
+                    |welcome: &&Welcome| before.is_none_or(|before| welcome.place < before);
+                let welcome = conversation.welcomes.iter().rev().find(earlier).cloned();
                 let info = conversation.info.clone();
                 (Vec::new(), Some(GroupState { welcome, info, place: head }))
             }
@@ -302,9 +300,11 @@ impl People {
         for of in BTreeSet::from([one, other]) {
             let asked = FetchKeys { query: 0, of, after: 0, packages: true };
             let ServerFrame::Keys(keys) = self.fetch_keys(by, asked) else { continue };
-            packages.extend(keys.packages.into_iter().map(|Package { device, package }| {
-                (Leaf { account: of, device }, package.0)
-            }));
+            packages.extend(
+                keys.packages
+                    .into_iter()
+                    .map(|Package { device, package }| (Leaf { account: of, device }, package.0)),
+            );
         }
         let device = self.devices.get_mut(&by).expect("a device");
         let lists = Listed(&self.entries);

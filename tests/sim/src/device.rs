@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use estafette_core::mls::Leaf;
 use estafette_core::{Client, Config, Identity, Message, Secrets, Status, Store};
-use estafette_testkit::{account_secret, device_seed};
 use estafette_protocol::{MessageId, Millis, PhoneNumber};
+use estafette_testkit::{account_secret, device_seed};
 
 /// The key of an incoming message: an id counts only with who it is from.
 pub(crate) type Key = (PhoneNumber, MessageId);
@@ -72,8 +72,7 @@ impl Device {
         let secrets = Secrets { device: device_seed(leaf), account };
         // Fewer than a device has by itself, so that they run out.
         let config = Config { key_packages: 6, ..Config::default() };
-        let client =
-            Client::start_with(store, self.me, &secrets, config, entropy, self.clock(now));
+        let client = Client::start_with(store, self.me, &secrets, config, entropy, self.clock(now));
         self.client = Some(client.unwrap());
         (self.open, self.available) = (None, false);
         self.seen.clear();

@@ -1,8 +1,6 @@
 //! Connections between devices and objects: in order and without loss as TCP is, until they break.
 
-use estafette_protocol::{
-    ConversationId, DeviceId, ErrorCode, Millis, PhoneNumber, WireMessage,
-};
+use estafette_protocol::{ConversationId, DeviceId, ErrorCode, Millis, PhoneNumber, WireMessage};
 use estafette_relay::{PeerAnswer, PeerRequest, PushId, PushOutcome, SocketId};
 
 use crate::talk::Talking;

@@ -5,7 +5,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use estafette_core::{Effect as Ask, Event as News, Input, Status};
-use estafette_protocol::{ConversationId, DeviceId, Encoding, MessageId, Millis, PhoneNumber, WireMessage};
+use estafette_protocol::{
+    ConversationId, DeviceId, Encoding, MessageId, Millis, PhoneNumber, WireMessage,
+};
 use estafette_relay::{Connect, Effect, SocketId};
 use fastrand::Rng;
 

@@ -52,8 +52,7 @@ impl Front {
     /// A device of an account approves a new one.
     pub(super) async fn approve_link(&self) -> Result<Response, Failure> {
         let Identity { account, device } = self.authorise().await?;
-        let LinkRequest { link, name, identity_key, handover } =
-            input::json(&self.body().await?)?;
+        let LinkRequest { link, name, identity_key, handover } = input::json(&self.body().await?)?;
         let handover = handover.map(input::handover).transpose()?;
         let (name, identity_key) = input::new_device(name, &identity_key)?;
         let code = LinkCode::shown(&self.setup.code_key, self.now, &link);
@@ -76,10 +75,7 @@ impl Front {
     }
 
     /// Who has approved a code, and under which id.
-    async fn approval(
-        &self,
-        code: &LinkCode,
-    ) -> Result<Option<Approval>, Failure> {
+    async fn approval(&self, code: &LinkCode) -> Result<Option<Approval>, Failure> {
         let note = self.store.noted(&code.store_key()).await?;
         Ok(note.as_deref().and_then(Approval::noted))
     }

@@ -47,6 +47,8 @@ struct Standing {
     /// Devices of which their accounts' lists say something else than the group, and the last query before
     /// that was noticed: the lists are asked for again.
     unknown: BTreeMap<Leaf, u64>,
+    /// Welcomes of commits from this place on are for other devices.
+    before: Option<u64>,
     /// A Welcome has led nowhere.
     unwelcome: bool,
     /// Devices that are not in it, and could not be added by this start of the client.
@@ -97,7 +99,8 @@ impl Conversations {
     pub(super) fn wait_for_list(&mut self, now: Millis, of: PhoneNumber, at_least: Millis) {
         let ids: Vec<_> = self.known.keys().copied().collect();
         for id in ids {
-            let waits = |standing: &Standing| standing.unknown.keys().any(|leaf| leaf.account == of);
+            let waits =
+                |standing: &Standing| standing.unknown.keys().any(|leaf| leaf.account == of);
             if self.known.get(&id).is_some_and(waits) {
                 self.wait(now, id, at_least);
             } else {
@@ -220,7 +223,7 @@ impl Client {
             self.conversations.of(id).looking = true;
             let (conversation, after) = (id, Some(place));
             self.queries.ask(now, Purpose::Log(id), |query| {
-                ClientFrame::FetchLog(FetchLog { query, conversation, after })
+                ClientFrame::FetchLog(FetchLog { query, conversation, after, before: None })
             });
             return Ok(());
         }
@@ -260,8 +263,9 @@ impl Client {
     fn ask_for_state(&mut self, now: Millis, id: ConversationId) -> Result<(), StoreError> {
         // What an earlier attempt has left.
         self.mls.forget(&self.store, id)?;
+        let before = self.conversations.of(id).before;
         self.queries.ask(now, Purpose::State(id), |query| {
-            ClientFrame::FetchLog(FetchLog { query, conversation: id, after: None })
+            ClientFrame::FetchLog(FetchLog { query, conversation: id, after: None, before })
         });
         Ok(())
     }
@@ -476,8 +480,11 @@ impl Client {
                     return Ok(());
                 }
                 Err(MlsError::Store(error)) => return Err(error),
-                // It was for another device, or for what this one has lost.
-                Err(_) => self.mls.forget(&self.store, id)?,
+                // It was for another device, or for what this one has lost. An earlier one may open.
+                Err(_) => {
+                    self.conversations.of(id).before = Some(welcome.place);
+                    return Ok(());
+                }
             }
         }
         match self.mls.join_external(&self.store, id, &state.info.0) {
@@ -567,11 +574,7 @@ impl Client {
     }
 
     /// Whether something that waits to be opened is of the present epoch.
-    fn waits_for_earlier(
-        &mut self,
-        now: Millis,
-        id: ConversationId,
-    ) -> Result<bool, StoreError> {
+    fn waits_for_earlier(&mut self, now: Millis, id: ConversationId) -> Result<bool, StoreError> {
         self.open_sealed(now, id, false)?;
         let Some(next) = self.store.next_sealed(id)? else { return Ok(false) };
         let header = crate::mls::header(&next.deliver.body.0);
@@ -579,12 +582,7 @@ impl Client {
         Ok(header.zip(epoch).is_some_and(|(header, epoch)| header.epoch <= epoch))
     }
 
-    fn follow(
-        &mut self,
-        id: ConversationId,
-        from: Leaf,
-        commit: &[u8],
-    ) -> Result<(), MlsError> {
+    fn follow(&mut self, id: ConversationId, from: Leaf, commit: &[u8]) -> Result<(), MlsError> {
         let done = self.mls.receive_commit(&self.store, id, commit, from, &self.keyring)?;
         if done.out {
             self.leave_group(id)?;

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use estafette_protocol::{
-    Body, Decoded, Deliver, DeviceId, ErrorCode, Fault, Mark, MessageId, Millis, PhoneNumber, Receipted,
-    Refused, ServerFrame, WireMessage,
+    Body, Decoded, Deliver, DeviceId, ErrorCode, Fault, Mark, MessageId, Millis, PhoneNumber,
+    Receipted, Refused, ServerFrame, WireMessage,
 };
 
 use super::Client;
@@ -196,7 +196,8 @@ impl Client {
         if let Some(repair) = repair {
             return if incoming { self.on_repair(&deliver, repair) } else { Ok(()) };
         }
-        if matches!(Content::read(&deliver.body.0), Ok(Content::Unopened(why)) if why.may_be_read()) {
+        if matches!(Content::read(&deliver.body.0), Ok(Content::Unopened(why)) if why.may_be_read())
+        {
             self.is_unreadable(&deliver, peer);
         }
         if read {

@@ -398,9 +398,8 @@ impl Client {
     fn conversations_with(&mut self, of: PhoneNumber) -> Result<Vec<ConversationId>, StoreError> {
         let mut ids = self.store.conversations()?;
         ids.retain(|id| {
-            id.parties().is_none_or(|(one, other)| {
-                one == of || other == of || of == self.me.account
-            })
+            id.parties()
+                .is_none_or(|(one, other)| one == of || other == of || of == self.me.account)
         });
         Ok(ids)
     }

@@ -36,7 +36,10 @@ impl Client {
             let queued = store.transaction(|| {
                 let mut all = Vec::with_capacity(peers.len());
                 for peer in &peers {
-                    all.extend(store.enqueue((*peer, false), me.device, &body, times, || entropy.draw())?);
+                    all.extend(
+                        store
+                            .enqueue((*peer, false), me.device, &body, times, || entropy.draw())?,
+                    );
                 }
                 store.set(Setting::MovedTo, digits)?;
                 Ok(all)

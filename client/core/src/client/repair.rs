@@ -22,9 +22,9 @@ impl Client {
     /// Asks for what could not be opened. Within a transaction.
     pub(super) fn ask_again(&mut self) -> Result<(), StoreError> {
         for ((account, chat), ids) in std::mem::take(&mut self.unreadable) {
-            let parts = ids.chunks(UNREADABLE_MAX).map(|ids| {
-                Repair::Unreadable(Unreadable { chat, ids: ids.to_vec() }).to_body()
-            });
+            let parts = ids
+                .chunks(UNREADABLE_MAX)
+                .map(|ids| Repair::Unreadable(Unreadable { chat, ids: ids.to_vec() }).to_body());
             let bodies: Vec<_> = parts.collect();
             self.enqueue_hidden(account, &bodies)?;
         }
@@ -37,8 +37,7 @@ impl Client {
         }
         let at: Millis = self.clock.age_from();
         let Self { store, me, entropy, .. } = self;
-        let queued =
-            store.enqueue((to, true), me.device, bodies, (at, at), || entropy.draw())?;
+        let queued = store.enqueue((to, true), me.device, bodies, (at, at), || entropy.draw())?;
         self.outbox.add(queued);
         self.has_to_say(to);
         Ok(())

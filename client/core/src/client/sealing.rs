@@ -111,8 +111,7 @@ impl Client {
         let mut leaving = Vec::new();
         loop {
             let Self { outbox, conversations, config, entropy, me, .. } = &mut *self;
-            let may_seal =
-                |peer| conversations.is_ready(ConversationId::direct(me.account, peer));
+            let may_seal = |peer| conversations.is_ready(ConversationId::direct(me.account, peer));
             let Some(departing) = outbox.depart(now, may_seal, config, entropy) else { break };
             leaving.push(departing);
         }

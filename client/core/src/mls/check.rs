@@ -144,9 +144,7 @@ fn permitted(
         return unauthorized();
     }
     let invited = after.invitation.is_some();
-    let belongs = |leaf: &Leaf| {
-        after.role(leaf.account).is_some() || (invited && *leaf == by)
-    };
+    let belongs = |leaf: &Leaf| after.role(leaf.account).is_some() || (invited && *leaf == by);
     if !done.added.iter().all(belongs) {
         return unauthorized();
     }

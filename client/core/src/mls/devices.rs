@@ -254,6 +254,7 @@ fn half((number, key): (PhoneNumber, [u8; 32])) -> String {
         hash = Sha512::new().chain_update(hash).chain_update(key).finalize().into();
     }
     let chunks = hash.chunks_exact(5).take(6);
-    let numbers = chunks.map(|chunk| chunk.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)));
+    let numbers =
+        chunks.map(|chunk| chunk.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)));
     numbers.map(|number| format!("{:05}", number % 100_000)).collect()
 }

@@ -1,14 +1,14 @@
 //! What is done with a group: made, joined, changed; sealed and opened.
 
 use estafette_protocol::{ConversationId, MessageId, Roster};
-use openmls::prelude::{
-    ExternalCommitBuilder, GroupEpoch, KeyPackage, KeyPackageIn, LeafNodeIndex, LeafNodeParameters,
-    Lifetime, MlsGroup, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, ProcessMessageError,
-    ProcessedMessageContent, ProtocolMessage, ProtocolVersion, StagedWelcome, ValidationError,
-    OpenMlsProvider,
-};
 use openmls::framing::errors::{MessageDecryptionError, SecretTreeError};
 use openmls::prelude::tls_codec::{Deserialize as _, Serialize as _};
+use openmls::prelude::{
+    ExternalCommitBuilder, GroupEpoch, KeyPackage, KeyPackageIn, LeafNodeIndex, LeafNodeParameters,
+    Lifetime, MlsGroup, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsProvider,
+    ProcessMessageError, ProcessedMessageContent, ProtocolMessage, ProtocolVersion, StagedWelcome,
+    ValidationError,
+};
 
 use super::check::{check_commit, leaf_of};
 use super::settings::{capabilities, join_config, past_epochs, roster_of, with_roster};
@@ -54,9 +54,8 @@ impl Mls {
             if last_resort {
                 builder = builder.mark_as_last_resort();
             }
-            let made = builder
-                .build(SUITE, &provider, &self.key, self.credential())
-                .map_err(invalid)?;
+            let made =
+                builder.build(SUITE, &provider, &self.key, self.credential()).map_err(invalid)?;
             packages.push(made.key_package().tls_serialize_detached().map_err(invalid)?);
         }
         Ok(packages)
@@ -71,8 +70,7 @@ impl Mls {
     ) -> Result<KeyPackage, MlsError> {
         let read = KeyPackageIn::tls_deserialize_exact(package.as_slice()).map_err(invalid)?;
         let provider = self.provider(store);
-        let package =
-            read.validate(provider.crypto(), ProtocolVersion::Mls10).map_err(invalid)?;
+        let package = read.validate(provider.crypto(), ProtocolVersion::Mls10).map_err(invalid)?;
         let node = package.leaf_node();
         let listed = lists.identity_key(*leaf).ok_or(MlsError::UnknownDevice(*leaf))?;
         if leaf_of(node.credential()) != Some(*leaf) || node.signature_key().as_slice() != listed {
@@ -406,8 +404,7 @@ impl Mls {
     ) -> Result<(u64, Vec<u8>), MlsError> {
         self.work(store, id, MlsError::NoGroup, |mls, provider, group| {
             group.set_aad(message.to_bytes().to_vec());
-            let sealed =
-                group.create_message(provider, &mls.key, plaintext).map_err(invalid)?;
+            let sealed = group.create_message(provider, &mls.key, plaintext).map_err(invalid)?;
             Ok((group.epoch().as_u64(), bytes(&sealed)?))
         })
     }
@@ -451,7 +448,9 @@ fn open(
     let processed = match group.process_message(provider, sealed) {
         Ok(processed) => processed,
         Err(ProcessMessageError::StorageError(error)) => return Err(error.into()),
-        Err(ProcessMessageError::ValidationError(error)) => return Err(why(&error, epoch < group.epoch())),
+        Err(ProcessMessageError::ValidationError(error)) => {
+            return Err(why(&error, epoch < group.epoch()));
+        }
         Err(_) => return Err(OpenError::Forged),
     };
     let from = leaf_of(processed.credential()).ok_or(OpenError::Forged)?;
@@ -474,12 +473,11 @@ fn why(error: &ValidationError, past: bool) -> OpenError {
         ValidationError::UnknownMember | ValidationError::UnableToDecrypt(_) if past => {
             OpenError::PastEpoch
         }
-        ValidationError::UnableToDecrypt(MessageDecryptionError::SecretTreeError(why)) => {
-            match why {
-                SecretTreeError::TooDistantInThePast => OpenError::PastEpoch,
-                _ => OpenError::Duplicate,
-            }
-        }
+        ValidationError::UnableToDecrypt(MessageDecryptionError::SecretTreeError(why)) => match why
+        {
+            SecretTreeError::TooDistantInThePast => OpenError::PastEpoch,
+            _ => OpenError::Duplicate,
+        },
         _ => OpenError::Forged,
     }
 }

@@ -8,9 +8,7 @@
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use openmls_rust_crypto::RustCrypto;
 use openmls_traits::crypto::OpenMlsCrypto;
-use openmls_traits::types::{
-    HpkeAeadType, HpkeCiphertext, HpkeConfig, HpkeKdfType, HpkeKemType,
-};
+use openmls_traits::types::{HpkeAeadType, HpkeCiphertext, HpkeConfig, HpkeKdfType, HpkeKemType};
 
 use super::AccountSecret;
 
@@ -26,7 +24,8 @@ impl AccountSecret {
         let key = VerifyingKey::from_bytes(identity_key).ok().filter(|key| !key.is_weak())?;
         let key = key.to_montgomery().to_bytes();
         let crypto = RustCrypto::default();
-        let sealed = crypto.hpke_seal(CONFIG, &key, INFO, code.as_bytes(), &self.to_bytes()).ok()?;
+        let sealed =
+            crypto.hpke_seal(CONFIG, &key, INFO, code.as_bytes(), &self.to_bytes()).ok()?;
         Some([sealed.kem_output.as_slice(), sealed.ciphertext.as_slice()].concat())
     }
 

@@ -2,8 +2,9 @@
 
 use estafette_protocol::{ConversationId, Roster};
 use openmls::prelude::{
-    Capabilities, Extension, ExtensionType, Extensions, GroupContext, MIXED_PLAINTEXT_WIRE_FORMAT_POLICY,
-    MlsGroup, MlsGroupJoinConfig, RequiredCapabilitiesExtension, SenderRatchetConfiguration, UnknownExtension,
+    Capabilities, Extension, ExtensionType, Extensions, GroupContext,
+    MIXED_PLAINTEXT_WIRE_FORMAT_POLICY, MlsGroup, MlsGroupJoinConfig,
+    RequiredCapabilitiesExtension, SenderRatchetConfiguration, UnknownExtension,
 };
 
 use super::{MlsError, SUITE};

@@ -249,7 +249,10 @@ impl StorageProvider<V> for Storage<'_> {
         self.delete(Kind::ProposalRefs, group)
     }
 
-    fn write_signature_key_pair<K: traits::SignaturePublicKey<V>, P: traits::SignatureKeyPair<V>>(
+    fn write_signature_key_pair<
+        K: traits::SignaturePublicKey<V>,
+        P: traits::SignatureKeyPair<V>,
+    >(
         &self,
         public: &K,
         pair: &P,
@@ -370,4 +373,3 @@ impl StorageProvider<V> for Storage<'_> {
         self.delete(Kind::Psk, id)
     }
 }
-

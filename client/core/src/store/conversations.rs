@@ -137,8 +137,9 @@ impl Store {
 
     /// Whether something waits to be opened in the conversation with a peer.
     pub(crate) fn has_sealed(&self, id: ConversationId) -> Result<bool, StoreError> {
-        let mut query =
-            self.connection.prepare_cached("SELECT 1 FROM sealed WHERE conversation = ? LIMIT 1")?;
+        let mut query = self
+            .connection
+            .prepare_cached("SELECT 1 FROM sealed WHERE conversation = ? LIMIT 1")?;
         Ok(query.exists([id.to_bytes()])?)
     }
 }

@@ -60,7 +60,10 @@ impl Store {
     }
 
     /// The key of an account that its user has compared, if any.
-    pub(crate) fn verified_key(&self, account: PhoneNumber) -> Result<Option<[u8; 32]>, StoreError> {
+    pub(crate) fn verified_key(
+        &self,
+        account: PhoneNumber,
+    ) -> Result<Option<[u8; 32]>, StoreError> {
         let mut query =
             self.connection.prepare_cached("SELECT key FROM verified WHERE account = ?")?;
         Ok(query.query_row([signed(account.digits())], |row| row.get(0)).optional()?)

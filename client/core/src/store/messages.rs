@@ -255,9 +255,10 @@ impl Store {
 
     /// The last messages of a chat, at most `limit`, the oldest first.
     pub fn history(&self, peer: PhoneNumber, limit: usize) -> Result<Vec<Message>, StoreError> {
-        let query =
-            format!("SELECT {COLUMNS} FROM message WHERE peer = ? AND hidden = 0
-                ORDER BY place DESC LIMIT ?");
+        let query = format!(
+            "SELECT {COLUMNS} FROM message WHERE peer = ? AND hidden = 0
+                ORDER BY place DESC LIMIT ?"
+        );
         let mut query = self.connection.prepare_cached(&query)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut rows = query.query((signed(peer.digits()), limit))?;

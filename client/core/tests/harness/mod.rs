@@ -5,15 +5,15 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use estafette_core::{Client, Config, Effect, Event, Identity, Input, Message, Status, Store};
 use estafette_core::mls::Leaf;
+use estafette_core::{Client, Config, Effect, Event, Identity, Input, Message, Status, Store};
 use estafette_core::{Secrets, StoreError, StoreKey};
-use estafette_testkit::{People, account_secret, device_seed};
 use estafette_protocol::{
-    Ack, Activity, Body, ChatState, ClientFrame, ConversationId, Decoded, News, Deliver, DeviceId, Doing, Drained,
-    Encoding, ErrorCode, Goaway, Hello, Mark, MessageId, Millis, PhoneNumber, Presence, Receipt,
-    Receipted, Refused, Seen, Send, Sent, ServerFrame,
+    Ack, Activity, Body, ChatState, ClientFrame, ConversationId, Decoded, Deliver, DeviceId, Doing,
+    Drained, Encoding, ErrorCode, Goaway, Hello, Mark, MessageId, Millis, News, PhoneNumber,
+    Presence, Receipt, Receipted, Refused, Seen, Send, Sent, ServerFrame,
 };
+use estafette_testkit::{People, account_secret, device_seed};
 
 pub const ALICE: u64 = 33_600_000_001;
 pub const BOB: u64 = 33_600_000_002;
@@ -193,8 +193,16 @@ impl Phone {
     }
 
     pub fn with(store: Store, seed: u64, now: Millis, config: Config) -> Self {
-        let client = Client::start_with(store, alice(), &secrets(), config, entropy(seed), now).unwrap();
-        Self { client, encoding: config.encoding, now, offset: 0, connecting: false, introduced: Vec::new() }
+        let client =
+            Client::start_with(store, alice(), &secrets(), config, entropy(seed), now).unwrap();
+        Self {
+            client,
+            encoding: config.encoding,
+            now,
+            offset: 0,
+            connecting: false,
+            introduced: Vec::new(),
+        }
     }
 
     pub fn new() -> Self {
@@ -233,20 +241,22 @@ impl Phone {
                         other => panic!("not a frame: {other:?}"),
                     });
                     let mut frames: Vec<_> = frames.collect();
-                    frames.retain_mut(|frame| people(|people| match people.answer(ME(), frame) {
-                        Some(answer) => {
-                            answers.extend(answer);
-                            false
-                        }
-                        None => {
-                            if let ClientFrame::Send(send) = frame {
-                                let sealed = send.body.clone();
-                                SEALED.with_borrow_mut(|all| all.insert(send.id, sealed));
-                                send.body = Body(people.open(number(ALICE), send));
+                    frames.retain_mut(|frame| {
+                        people(|people| match people.answer(ME(), frame) {
+                            Some(answer) => {
+                                answers.extend(answer);
+                                false
                             }
-                            true
-                        }
-                    }));
+                            None => {
+                                if let ClientFrame::Send(send) = frame {
+                                    let sealed = send.body.clone();
+                                    SEALED.with_borrow_mut(|all| all.insert(send.id, sealed));
+                                    send.body = Body(people.open(number(ALICE), send));
+                                }
+                                true
+                            }
+                        })
+                    });
                     if !frames.is_empty() {
                         said.batches.push(frames);
                     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use estafette::{Account, Client, Error, ErrorCode, Event, Moving, PhoneNumber, Profile};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::register::{Place, Registration};
+use super::register::{self, Place, Registration};
 use crate::args::Args;
 use crate::failure::{Exit, Failure};
 use crate::output::{Line, Output};
@@ -64,6 +64,7 @@ pub(crate) async fn run(
             place::example(args, "pin set")
         )
     })?;
+    register::publish(profile, output).await;
     Ok(())
 }
 

@@ -204,13 +204,8 @@ impl Fake {
 
 fn greeting(state: &State) -> Vec<ServerFrame> {
     let key_packages = state.people.key_packages(me());
-    let hello = Hello {
-        account: number(ALICE),
-        device: DeviceId(1),
-        now: now(),
-        waiting: 0,
-        key_packages,
-    };
+    let hello =
+        Hello { account: number(ALICE), device: DeviceId(1), now: now(), waiting: 0, key_packages };
     vec![ServerFrame::Hello(hello), ServerFrame::Drained(Drained {})]
 }
 

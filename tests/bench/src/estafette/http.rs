@@ -61,7 +61,9 @@ impl Api {
         let path = format!("/v1/links/{link}");
         let request = self.agent.post(format!("{}/v1/devices", self.url));
         let request = request.header("authorization", format!("Bearer {token}"));
-        request.send_json(LinkRequest { link, name, identity_key, handover: None }).context("/v1/devices")?;
+        request
+            .send_json(LinkRequest { link, name, identity_key, handover: None })
+            .context("/v1/devices")?;
         self.get(&path, &secret)
     }
 

@@ -56,7 +56,8 @@ async fn a_suspended_account_is_cut_off_and_its_messages_wait() {
     assert_eq!(answer.refusal().unwrap(), SUSPENDED);
     assert_eq!(answer.header("retry-after"), Some("600"));
     let link = stage.server().link().await.unwrap();
-    let error = stage.server().approve(&alice.token, &link.link, "x", &[7; 32], None).await.unwrap_err();
+    let error =
+        stage.server().approve(&alice.token, &link.link, "x", &[7; 32], None).await.unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::Suspended));
     assert_eq!(stage.server().devices(&alice.token).await.unwrap().devices.len(), 1);
     assert!(stage.server().export(&alice.token).await.unwrap().suspended_at.is_some());

@@ -33,7 +33,9 @@ impl Device {
         let store = Store::in_memory().unwrap();
         let now = true_time().saturating_add_signed(ahead);
         let random = Box::new(|| fastrand::u64(..));
-        let mut core = Client::start_with(store, me, &estafette_e2e::secrets(account), config, random, now).unwrap();
+        let mut core =
+            Client::start_with(store, me, &estafette_e2e::secrets(account), config, random, now)
+                .unwrap();
         let effects = core.on_input(now, Input::Tick).unwrap();
         assert!(effects.contains(&Effect::Connect), "{effects:?}");
         let wire = Wire::connect(stage, &account.token, config.encoding).await.unwrap();
