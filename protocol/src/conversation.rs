@@ -226,7 +226,7 @@ impl Roster {
     /// Whether it is one that a group can have: in order, nobody twice, one owner, not too many.
     pub fn is_valid(&self) -> bool {
         let owners = self.members.iter().filter(|member| member.role == Role::Owner).count();
-        let sorted = self.members.windows(2).all(|two| two[0].account < two[1].account);
+        let sorted = self.members.is_sorted_by(|one, next| one.account < next.account);
         owners == 1 && sorted && self.members.len() <= limits::MEMBERS_MAX
     }
 

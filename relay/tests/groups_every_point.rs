@@ -186,8 +186,8 @@ fn settles_down(world: &mut World, phones: &mut [Phone]) {
 fn plays(what: &str, prepare: impl FnOnce(&mut World)) -> World {
     let mut world = World::with(&[ALICE, BOB, CAROL]);
     world.link(BOB, 2);
-    let mut toy = Toy::default();
-    toy.told = [ALICE, BOB, CAROL].map(|member| (member, 0)).into();
+    let told = [ALICE, BOB, CAROL].map(|member| (member, 0)).into();
+    let toy = Toy { told, ..Toy::default() };
     world.conversations.insert(group(1), toy);
     let mut phones =
         [(ALICE, 1), (BOB, 1), (BOB, 2), (CAROL, 1)].map(|(account, n)| Phone::new(account, n));

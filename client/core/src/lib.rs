@@ -22,6 +22,8 @@ mod pin;
 mod store;
 
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+use getrandom_02 as _;
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
 use sqlite_wasm_rs as _;
 
 pub use client::{Client, ClientError, Identity, Pending, Secrets};
@@ -33,4 +35,6 @@ pub use content::{
 pub use effect::{Effect, Event, Input};
 pub use message::{Chat, Contact, Message, Status};
 pub use pin::{PinError, PinKey};
-pub use store::{KnownProfile, Outgoing, OutgoingFile, Sharing, Store, StoreError, StoreKey};
+pub use store::{
+    KnownProfile, Outgoing, OutgoingFile, Safety, Sharing, Store, StoreError, StoreKey,
+};

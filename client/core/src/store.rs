@@ -29,6 +29,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use error::StoreError;
+pub use keys::Safety;
 pub(crate) use messages::{Heard, Kept};
 pub(crate) use outbox::Queued;
 pub(crate) use people::Setting;

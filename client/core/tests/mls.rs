@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use estafette_core::Store;
-use estafette_core::mls::{Change, Leaf, Lists, Made, Mls, MlsError, OpenError, Suspicion, header};
+use estafette_core::mls::{
+    Change, Leaf, Lists, Made, Mls, MlsError, OpenError, Suspicion, header, safety_number,
+};
 use estafette_protocol::{ConversationId, DeviceId, Member, MessageId, PhoneNumber, Role, Roster};
 
 /// What every account lists.
@@ -116,6 +118,9 @@ impl Device {
     }
 }
 
+/// What people have read out to each other stays what it was.
+const SAFETY: &str = "348156454941984080500421165846652214099763529818998372168254";
+
 fn direct() -> ConversationId {
     ConversationId::direct(number(1), number(2))
 }
@@ -140,7 +145,8 @@ fn two_people_talk() {
         assert_eq!(bob.opens(id, &sealed).unwrap(), (leaf, text.to_owned()));
         assert_eq!(bob.opens(id, &sealed), Err(OpenError::Duplicate));
         assert_eq!(alice.opens(id, &sealed), Err(OpenError::Own));
-        (alice.restarts(), bob.restarts());
+        alice.restarts();
+        bob.restarts();
         let answer = bob.seals(id, "yes");
         assert_eq!(alice.opens(id, &answer).unwrap().1, "yes");
     }
@@ -159,6 +165,16 @@ fn a_last_resort_package_is_used_again_and_again() {
         let sealed = alice.seals(id, "hi");
         assert_eq!(bob.opens(id, &sealed).unwrap().1, "hi");
     }
+}
+
+#[test]
+fn a_safety_number_is_the_same_on_both_sides_and_pinned() {
+    let (one, other) = ((number(1), [1; 32]), (number(2), [2; 32]));
+    let digits = safety_number(one, other);
+    assert_eq!(digits, safety_number(other, one));
+    assert_eq!(digits, SAFETY);
+    assert_ne!(digits, safety_number(one, (number(2), [3; 32])));
+    assert_ne!(digits, safety_number(one, (number(3), [2; 32])));
 }
 
 #[test]

@@ -141,6 +141,20 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<Pin>,
     },
+    /// See the safety number with somebody, and note that it is the same on their side
+    #[command(
+        after_help = "Examples:\n  estafette verify Bob\n  estafette verify +33687654321 --same"
+    )]
+    Verify {
+        /// The number, or the name of a contact
+        who: String,
+        /// It was compared, and is the same
+        #[arg(long, conflicts_with = "different")]
+        same: bool,
+        /// Take that back
+        #[arg(long)]
+        different: bool,
+    },
     /// See how the server, the connection and this device are
     Status,
     /// Print completions for a shell

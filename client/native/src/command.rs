@@ -19,6 +19,7 @@ mod register;
 mod report;
 mod send;
 mod send_files;
+mod verify;
 
 use clap::CommandFactory as _;
 
@@ -48,6 +49,10 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Devices(command) => account::devices(&args, command, output).await,
         Command::Account(command) => ownership::run(&args, command, output).await,
         Command::Pin { command } => pin::run(&args, command.as_ref(), output).await,
+        Command::Verify { who, same, different } => {
+            let verified = same.then_some(true).or(different.then_some(false));
+            verify::run(&args, who, verified, output)
+        }
         Command::Status => overview::run(&args, output).await,
         Command::Completions { shell } => {
             let mut command = Args::command();

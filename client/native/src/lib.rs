@@ -48,7 +48,7 @@ pub use estafette_core::media::safe_file_name;
 pub use estafette_core::mls::AccountSecret;
 pub use estafette_core::{
     About, Chat, ClientError, Config, Contact, Content, ContentError, Event, KnownProfile, Media,
-    Message, Moved, Pending, Picture, PinError, PinKey, Secrets, Sharing, Status, Store,
+    Message, Moved, Pending, Picture, PinError, PinKey, Safety, Secrets, Sharing, Status, Store,
     StoreError, StoreKey, Unopened,
 };
 pub use estafette_protocol::http::Profile as UserProfile;

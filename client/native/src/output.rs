@@ -35,7 +35,7 @@ pub(crate) enum Line<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         text: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        media: Option<FileLine>,
+        media: Option<Box<FileLine>>,
         /// The sender's new number.
         #[serde(skip_serializing_if = "Option::is_none")]
         moved: Option<PhoneNumber>,
@@ -76,6 +76,8 @@ pub(crate) enum Line<'a> {
     KeysChanged { peer: PhoneNumber, at: Millis },
     /// An account's key is another than it was: what was compared does not hold any more.
     KeyChanged { peer: PhoneNumber },
+    /// What two people compare: 60 digits.
+    Safety { peer: PhoneNumber, number: &'a str, verified: bool },
     /// The server, or somebody in a conversation, did what nobody honest does: `list_broken`,
     /// `suspicious` or `forged`.
     Warning { about: &'static str, peer: Option<PhoneNumber> },
@@ -238,7 +240,7 @@ impl<'a> Line<'a> {
             (None, None, None, None, None);
         match message.content() {
             Ok(Content::Text(says)) => text = Some(says),
-            Ok(Content::Media(file)) => media = Some(FileLine::of(*file)),
+            Ok(Content::Media(file)) => media = Some(Box::new(FileLine::of(*file))),
             Ok(Content::Moved(Moved { to })) => moved = Some(to),
             Ok(Content::Unopened(why)) => unopened = Some(why.as_str()),
             _ => body = Some(BASE64.encode(&message.body)),

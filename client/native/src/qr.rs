@@ -14,6 +14,11 @@ const FRAME: usize = 4;
 
 /// A code, and beneath it what it says.
 pub(crate) fn with_text(text: &str) -> String {
+    with(text, text)
+}
+
+/// A code, and beneath it the same for people.
+pub(crate) fn with(text: &str, beneath: &str) -> String {
     let people = io::stdout().is_terminal();
     let ink = people && std::env::var_os("NO_COLOR").is_none();
     let columns = match crossterm::terminal::size() {
@@ -21,9 +26,9 @@ pub(crate) fn with_text(text: &str) -> String {
         _ => usize::MAX,
     };
     match drawn(text, ink) {
-        Some((code, width)) if width <= columns => format!("{code}\n\n{text}"),
-        Some(_) => format!("(The terminal is too narrow for the code.)\n\n{text}"),
-        None => text.to_owned(),
+        Some((code, width)) if width <= columns => format!("{code}\n\n{beneath}"),
+        Some(_) => format!("(The terminal is too narrow for the code.)\n\n{beneath}"),
+        None => beneath.to_owned(),
     }
 }
 

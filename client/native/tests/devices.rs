@@ -23,10 +23,6 @@ use tokio::io::AsyncWriteExt as _;
 
 const CODE: &str = "0123456789abcdef0123456789abcdef01234567";
 const SECRET: &str = "secret";
-const KEY: [u8; 32] = [
-    138, 135, 95, 255, 30, 179, 132, 81, 87, 122, 205, 90, 254, 228, 5, 69, 101, 104, 221, 124,
-    137, 224, 144, 134, 58, 5, 87, 188, 122, 244, 159, 23,
-];
 
 impl Machine {
     /// A machine whose server approves a link when it is asked for the second time.

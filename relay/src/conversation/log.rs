@@ -110,11 +110,9 @@ impl Pages {
             let fits = open.page.bytes + bytes <= PAGE_BYTES as u64;
             open.entries.len() < PAGE_ENTRIES && (fits || open.entries.is_empty())
         });
-        if !has_room {
-            if let Some(open) = self.open.take() {
-                self.closed.push(open.page);
-                self.unwritten.push(open);
-            }
+        if !has_room && let Some(open) = self.open.take() {
+            self.closed.push(open.page);
+            self.unwritten.push(open);
         }
         let open = self.open.get_or_insert_with(|| Open {
             page: Page { first: place, last: place, at: now, bytes: 0 },
@@ -181,12 +179,12 @@ impl Pages {
     ) -> Result<(), StorageError> {
         self.remove(sql, |page| page.at < before)?;
         // The row of the last page stays: it says where the log goes on.
-        if let Some(open) = self.open.as_mut().filter(|open| open.page.at < before) {
-            if !open.entries.is_empty() {
-                open.entries.clear();
-                open.encoded = vec![BEGINS];
-                (open.page.bytes, open.dirty) = (0, true);
-            }
+        if let Some(open) = self.open.as_mut().filter(|open| open.page.at < before)
+            && !open.entries.is_empty()
+        {
+            open.entries.clear();
+            open.encoded = vec![BEGINS];
+            (open.page.bytes, open.dirty) = (0, true);
         }
         self.write(sql)
     }

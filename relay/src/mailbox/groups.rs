@@ -226,10 +226,11 @@ impl<S: Sql> Mailbox<S> {
         for Asked { device, concern, .. } in under_way {
             let outcome = outcomes.next();
             written |= matches!(outcome, Some(Outcome::Done(_)));
-            if let Concern::Look { after, .. } = concern {
-                if !disturbed && is_in_vain(after, outcome.as_ref()) {
-                    self.unmark(conversation, device)?;
-                }
+            if let Concern::Look { after, .. } = concern
+                && !disturbed
+                && is_in_vain(after, outcome.as_ref())
+            {
+                self.unmark(conversation, device)?;
             }
             match (concern, outcome) {
                 (Concern::Post(id), Some(Outcome::Done(_))) => replies.sent(device, id),

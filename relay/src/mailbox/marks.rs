@@ -69,10 +69,10 @@ impl<S: Sql> Mailbox<S> {
             return Ok(NewsAnswer { gone: true, ..away });
         }
         self.lapse(now)?;
-        if let Some((one, other)) = conversation.parties() {
-            if self.is_blocked(if one == to { other } else { one })? {
-                return Ok(away);
-            }
+        if let Some((one, other)) = conversation.parties()
+            && self.is_blocked(if one == to { other } else { one })?
+        {
+            return Ok(away);
         }
         let is_marked = self.mark(conversation)?;
         if let Some(lane) = self.conversations.get_mut(&conversation) {

@@ -1,5 +1,6 @@
 //! People for a client to talk with, in memory: what the server keeps of keys and conversations, and devices
 //! that seal and open, without an engine of their own. A test says what they write, in plain words.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

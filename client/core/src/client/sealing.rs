@@ -31,10 +31,10 @@ impl Client {
         hearing: &mut Hearing,
     ) -> Result<(), StoreError> {
         let id = self.conversation_of(&deliver);
-        if !self.store.has_sealed(id)? {
-            if let Some(content) = self.unseal(now, id, &deliver)? {
-                return self.show(deliver, content, hearing);
-            }
+        if !self.store.has_sealed(id)?
+            && let Some(content) = self.unseal(now, id, &deliver)?
+        {
+            return self.show(deliver, content, hearing);
         }
         self.store.keep_sealed(id, &deliver)?;
         self.conversations.is_behind(id);

@@ -4,6 +4,16 @@ use estafette_protocol::PhoneNumber;
 use rusqlite::OptionalExtension;
 
 use super::{Store, StoreError, signed};
+use crate::mls::{DeviceList, safety_number};
+
+/// What two people compare to know that nobody is between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Safety {
+    /// 60 digits, the same on both sides.
+    pub number: String,
+    /// Whether the user has compared it, and it is the same since.
+    pub verified: bool,
+}
 
 impl Store {
     /// A value of MLS.
@@ -57,6 +67,40 @@ impl Store {
             .prepare_cached("DELETE FROM device_list WHERE account = ?")?
             .execute([signed(account.digits())])?;
         Ok(())
+    }
+
+    /// The safety number with somebody; `None` before this device has seen their devices and its own.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn safety(
+        &self,
+        own: PhoneNumber,
+        peer: PhoneNumber,
+    ) -> Result<Option<Safety>, StoreError> {
+        let (Some(mine), Some(theirs)) = (self.account_key(own)?, self.account_key(peer)?) else {
+            return Ok(None);
+        };
+        let verified = self.verified_key(peer)? == Some(theirs);
+        Ok(Some(Safety { number: safety_number((own, mine), (peer, theirs)), verified }))
+    }
+
+    /// The user has compared the safety number with somebody, or takes that back. Returns whether there is one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn verify(&self, peer: PhoneNumber, verified: bool) -> Result<bool, StoreError> {
+        let key = self.account_key(peer)?;
+        self.set_verified_key(peer, key.filter(|_| verified))?;
+        Ok(key.is_some())
+    }
+
+    fn account_key(&self, account: PhoneNumber) -> Result<Option<[u8; 32]>, StoreError> {
+        let mut list = DeviceList::new(account);
+        for entry in self.list_entries(account)? {
+            list.extend(&entry).or(Err(StoreError::Corrupt))?;
+        }
+        Ok(list.key())
     }
 
     /// The key of an account that its user has compared, if any.
