@@ -172,6 +172,7 @@ impl People {
             self.add(Leaf { account: of, device: DEVICE });
         }
         let entries = self.entries.entry(of).or_default();
+        let after = after.min(entries.len() as u64);
         let entries: Vec<_> = entries.iter().skip(after as usize).cloned().collect();
         let mut given = Vec::new();
         if packages {
@@ -290,7 +291,11 @@ impl People {
             let commit = entry.commit.as_ref().expect("a commit");
             let lists = Listed(entries);
             let followed = device.mls.receive_commit(&device.store, id, &commit.0, from, &lists);
-            followed.expect("a commit to follow");
+            if followed.is_err() {
+                // It does not belong: as an engine does, the device joins anew.
+                device.mls.forget(&device.store, id).expect("a store");
+                return self.join(by, id);
+            }
             device.places.insert(id, entry.place);
         }
     }
@@ -332,6 +337,43 @@ impl People {
         let device = self.devices.get_mut(&by).expect("a device");
         device.mls.confirm(&device.store, id).expect("a commit of its own");
         device.places.insert(id, place);
+    }
+}
+
+/// What a server that lies may do.
+impl People {
+    /// Lets a device into a conversation that its account does not list.
+    pub fn let_in(&mut self, ghost: Leaf, conversation: ConversationId) {
+        let (mls, store) =
+            (Mls::new(ghost, &device_seed(ghost)), Store::in_memory().expect("a store"));
+        self.devices.insert(ghost, Device { mls, store, places: BTreeMap::new() });
+        self.join(ghost, conversation);
+    }
+
+    /// Whether a device can open a message.
+    pub fn opens(&mut self, by: Leaf, conversation: ConversationId, sealed: &Body) -> bool {
+        let device = self.devices.get_mut(&by).expect("a device");
+        device.mls.open(&device.store, conversation, &sealed.0).is_ok()
+    }
+
+    /// Gives key packages of one device in the place of another's.
+    pub fn swap_packages(&mut self, of: Leaf, by: Leaf) {
+        self.add(of);
+        self.add(by);
+        let swapped = self.packages.remove(&by).expect("key packages");
+        self.packages.insert(of, swapped);
+    }
+
+    /// Tells another list of an account's devices from now on, and returns the one before.
+    pub fn tell_list(&mut self, of: PhoneNumber, entries: Vec<Body>) -> Vec<Body> {
+        self.entries.insert(of, entries).unwrap_or_default()
+    }
+
+    /// Makes a list of one device, signed by an account that has this secret.
+    pub fn list_of(leaf: Leaf, secret: &AccountSecret) -> Vec<Body> {
+        let list = DeviceList::new(leaf.account);
+        let entry = list.next(&secret.account_key(), leaf.device, Some(&device_key(leaf)), 0);
+        vec![Body(entry)]
     }
 }
 

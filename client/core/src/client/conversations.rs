@@ -316,7 +316,7 @@ impl Client {
     }
 
     fn ask_for_packages(&mut self, now: Millis, id: ConversationId, of: PhoneNumber) {
-        let after = self.keyring.place(of);
+        let after = self.keyring.place(of).saturating_sub(1);
         self.queries.ask(now, Purpose::Packages(id, of), |query| {
             ClientFrame::FetchKeys(FetchKeys { query, of, after, packages: true })
         });
@@ -715,11 +715,13 @@ impl Client {
                 self.conversations.look_at(id);
                 self.keyring.has_heard(of, keys.query);
                 self.learn_list(now, of, keys.first, &keys.entries)?;
+                self.compare_list(of, keys.query);
                 self.conversations.of(id).packages.insert(of, keys.packages);
             }
             Purpose::List(of) => {
                 self.keyring.has_heard(of, keys.query);
                 self.learn_list(now, of, keys.first, &keys.entries)?;
+                self.compare_list(of, keys.query);
             }
             _ => {}
         }

@@ -31,6 +31,8 @@ pub(super) struct Keyring {
     lists: BTreeMap<PhoneNumber, DeviceList>,
     /// Those that were asked for on this connection.
     fresh: BTreeSet<PhoneNumber>,
+    /// How far lists go by what their accounts' devices say, and the last query before that was heard.
+    expected: BTreeMap<PhoneNumber, (Head, u64)>,
     /// The last query of each account's list that was answered.
     heard: BTreeMap<PhoneNumber, u64>,
     /// Those of which the whole is to be seen: what the server told does not go on from what was.
@@ -294,7 +296,7 @@ impl Client {
             return;
         }
         let whole = self.keyring.whole.contains(&of);
-        let after = if whole { 0 } else { self.keyring.place(of) };
+        let after = if whole { 0 } else { self.keyring.place(of).saturating_sub(1) };
         self.queries.ask(now, Purpose::List(of), |query| {
             ClientFrame::FetchKeys(FetchKeys { query, of, after, packages: false })
         });
@@ -334,28 +336,48 @@ impl Client {
         self.conversations.look_at_all();
         let known = self.keyring.lists.get(&of).cloned().unwrap_or_else(|| DeviceList::new(of));
         let place = known.head().place;
-        let mut list = if first == place + 1 { known.clone() } else { DeviceList::new(of) };
-        let mut passed = list.head() == known.head();
-        let genuine = entries.iter().try_for_each(|entry| {
-            list.extend(&entry.0)?;
-            passed |= list.head() == known.head();
-            Ok::<_, ListError>(())
-        });
-        if first == place + 1 && genuine.is_ok() {
-            return self.replace_list(of, list, place, entries);
+        // The last entry that is known was asked for too, to see that it is still there.
+        let goes_on = match entries.split_first() {
+            Some((last, new)) if first == place && known.ends_with(&last.0) => Some(new),
+            _ if first == 1 && place == 0 => Some(entries),
+            _ => None,
+        };
+        if let Some(new) = goes_on {
+            let mut list = known.clone();
+            if new.iter().try_for_each(|entry| list.extend(&entry.0)).is_ok() {
+                return self.replace_list(of, list, place, new);
+            }
         }
         if first != 1 {
             // It does not go on from what was seen. The whole of it tells why.
             if self.keyring.whole.insert(of) {
-                self.ask_for_list(now, of);
+                self.ask_for_newer_list(now, of, self.queries.last());
             }
             return Ok(());
         }
+        self.learn_whole_list(of, &known, entries)
+    }
+
+    /// The server tells the whole of a list that does not go on from what was seen.
+    fn learn_whole_list(
+        &mut self,
+        of: PhoneNumber,
+        known: &DeviceList,
+        entries: &[Body],
+    ) -> Result<(), StoreError> {
+        self.keyring.whole.remove(&of);
         if of == self.me.account && entries.is_empty() {
             // The number was registered again, and its list is gone with the mailbox.
             self.store.forget_list(of)?;
             return self.replace_list(of, DeviceList::new(of), 0, entries);
         }
+        let (mut list, place) = (DeviceList::new(of), known.head().place);
+        let mut passed = place == 0;
+        let genuine = entries.iter().try_for_each(|entry| {
+            list.extend(&entry.0)?;
+            passed |= list.head() == known.head();
+            Ok::<_, ListError>(())
+        });
         let other = list.key().is_some() && list.key() != known.key();
         match genuine {
             Ok(()) if passed => {
@@ -407,10 +429,25 @@ impl Client {
     /// A message says how far its sender's list goes.
     pub(super) fn hears_of_list(&mut self, now: Millis, of: PhoneNumber, head: Head) {
         let known = self.keyring.head(of);
-        if head.place > known.place {
-            self.keyring.fresh.remove(&of);
-            self.ask_for_newer_list(now, of, self.queries.last());
-        } else if head.place == known.place && head.hash != known.hash && head.place > 0 {
+        let is_other = head.place == known.place && head.hash != known.hash;
+        if head.place > known.place || is_other {
+            let last = self.queries.last();
+            self.keyring.expected.insert(of, (head, last));
+            self.ask_for_newer_list(now, of, last);
+        }
+    }
+
+    /// Whether the server tells of a list what the account's own devices say of it.
+    pub(super) fn compare_list(&mut self, of: PhoneNumber, query: u64) {
+        let asked = |(_, last): &(Head, u64)| *last < query;
+        let Some((head, _)) = self.keyring.expected.get(&of).copied().filter(asked) else { return };
+        let known = self.keyring.head(of);
+        let fits = known.place > head.place || known == head;
+        if !fits && self.queries.is_open(Purpose::List(of)) {
+            return;
+        }
+        self.keyring.expected.remove(&of);
+        if !fits {
             self.tell(Event::ListBroken { account: of });
         }
     }

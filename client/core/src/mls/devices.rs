@@ -153,6 +153,11 @@ impl DeviceList {
         if self.place == 0 { Head::default() } else { Head { place: self.place, hash } }
     }
 
+    /// Whether this is its last entry.
+    pub fn ends_with(&self, entry: &[u8]) -> bool {
+        self.place > 0 && self.hash.as_slice() == Sha256::digest(entry).as_slice()
+    }
+
     /// Takes in one more entry.
     ///
     /// # Errors

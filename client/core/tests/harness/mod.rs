@@ -368,6 +368,13 @@ impl Phone {
         (id, self.read(effects))
     }
 
+    /// Whether a message on the screen of any chat says so.
+    pub fn screen_says(&self, words: &str) -> bool {
+        let chats = self.client.chats().unwrap();
+        let shown = chats.iter().flat_map(|chat| self.client.history(chat.peer, 1000).unwrap());
+        shown.into_iter().any(|message| message.body == words.as_bytes())
+    }
+
     pub fn opens_chat(&mut self, peer: Option<u64>) -> Said {
         let effects = self.client.open_chat(self.now, peer.map(number)).unwrap();
         self.read(effects)
@@ -407,6 +414,11 @@ fn sealed(mut frames: Vec<ServerFrame>) -> Vec<ServerFrame> {
         }
     }
     frames
+}
+
+/// What Alice's device sealed last under an id.
+pub fn last_sealed(id: MessageId) -> Body {
+    SEALED.with_borrow(|sealed| sealed[&id].clone())
 }
 
 pub fn sent(ids: &[MessageId]) -> ServerFrame {

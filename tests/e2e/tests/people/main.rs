@@ -11,4 +11,5 @@ mod pin;
 mod presence;
 mod privacy;
 mod profiles;
+mod sealed;
 mod silence;
