@@ -439,6 +439,22 @@ fn who_leaves_hears_no_more_and_the_group_goes_with_the_last() {
 }
 
 #[test]
+fn who_is_removed_is_told_so_and_nothing_after() {
+    let mut talk = Talk::of_three();
+    let without_carol =
+        with(|roster| roster.members.retain(|member| member.account != number(CAROL)));
+    talk.asks(BOB, commit(1, without_carol));
+    assert_eq!(talk.told(), [(ALICE, vec![2]), (BOB, vec![2]), (CAROL, vec![2])]);
+    talk.all_live(0);
+    talk.asks(BOB, post(1, 1, 2));
+    assert_eq!(talk.told(), [(ALICE, vec![3]), (BOB, vec![3])]);
+    assert_eq!(
+        talk.refuses(CAROL, Ask::Fetch { after: Some(2), before: None }),
+        ErrorCode::NotMember
+    );
+}
+
+#[test]
 fn who_was_invited_is_let_in_or_waits_for_an_admin() {
     let invitation = || Ask::Knock { invitation: Body(b"please".to_vec()) };
     let digest = data_encoding::HEXLOWER.decode(PLEASE.as_bytes()).unwrap();
@@ -526,3 +542,41 @@ fn the_bill_of_a_group_of_32() {
         assert!(calls <= if live { 32 * 4 } else { 4 }, "{calls}");
     }
 }
+
+/// What a conversation keeps outlives a deploy: rows that an earlier version wrote are read.
+#[test]
+fn what_is_stored_is_pinned_and_read() {
+    let mut talk = Talk::new(group(1));
+    let invited = with(|roster| roster.invitation = Some(Body(vec![7])));
+    talk.asks(ALICE, welcoming(0, invited));
+    talk.all_live(0);
+    talk.asks(CAROL, post(1, 1, 1));
+    talk.all_live(0);
+    let rows = STORED.map(|(table, ..)| match table {
+        "conversation" => {
+            "SELECT format('%d %s %s', version, hex(state), hex(info)) FROM conversation"
+        }
+        "page" => "SELECT format('%d %d %d %d %s', first, last, at, bytes, hex(entries)) FROM page",
+        _ => "SELECT format('%d %d %s %s', place, at, hex(accounts), hex(welcome)) FROM welcome",
+    });
+    for (query, (table, pinned)) in rows.iter().zip(STORED) {
+        let [row] = &talk.db.query(query)[..] else { panic!("one row in {table}") };
+        assert_eq!(row[0], Value::Text(pinned.to_owned()), "{table}");
+    }
+    talk.restarts();
+    assert_eq!(talk.asks(CAROL, post(1, 2, 1)), Outcome::Done(3));
+    let log = talk.log(BOB, None);
+    assert_eq!((log.head, log.epoch, log.state.unwrap().place), (3, 1, 1));
+}
+
+const STORED: [(&str, &str); 3] = [
+    (
+        "conversation",
+        "1 A46C636F6E766572736174696F6E50020000000000000000000000000000016565706F63680165706C6163650166726F73746572A4676D656D6265727383A2676163636F756E741B00000007D2B7500164726F6C65656F776E6572A2676163636F756E741B00000007D2B7500264726F6C656561646D696EA2676163636F756E741B00000007D2B7500364726F6C65666D656D6265726777726974696E67666D656D62657266616464696E676561646D696E6A696E7669746174696F6E4107 0200",
+    ),
+    (
+        "page",
+        "1 2 1800000000000 266 9FA565706C616365016466726F6D1B00000007D2B75001666465766963654800000007D2B750016261741B000001A3185C50006565706F636800A665706C616365026466726F6D1B00000007D2B75003666465766963654800000007D2B750036261741B000001A3185C50006565706F636801676D657373616765A2626964500000000000000001000000000000000164626F64794A07070707070707070707",
+    ),
+    ("welcome", "1 1800000000000 831B00000007D2B750011B00000007D2B750021B00000007D2B75003 0300"),
+];

@@ -43,13 +43,20 @@ const hex = {
 
 // What CBOR carries in the place of a JSON value, as the descriptions of the schemas say. An integer
 // over 32 bits is a BigInt, without which cbor-x would write it as floating point.
+const bytes = {
+  toBinary: (text) => Uint8Array.from(Buffer.from(text, "base64")),
+  toText: (binary) => Buffer.from(binary).toString("base64"),
+};
 const forms = {
   MessageId: hex,
   DeviceId: hex,
-  Body: {
-    toBinary: (text) => Uint8Array.from(Buffer.from(text, "base64")),
-    toText: (bytes) => Buffer.from(bytes).toString("base64"),
-  },
+  ConversationId: hex,
+  Body: bytes,
+  Handshake: bytes,
+  KeyPackage: bytes,
+  ListEntry: bytes,
+  Invitation: bytes,
+  Digest: bytes,
   PhoneNumber: { toBinary: (text) => BigInt(text.slice(1)), toText: (digits) => `+${digits}` },
 };
 

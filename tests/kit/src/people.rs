@@ -350,9 +350,20 @@ impl People {
         self.join(ghost, conversation);
     }
 
-    /// Whether a device can open a message.
+    /// Whether a device can open a message, after it has followed the log as far as it can.
     pub fn opens(&mut self, by: Leaf, conversation: ConversationId, sealed: &Body) -> bool {
         let device = self.devices.get_mut(&by).expect("a device");
+        let (lists, place) = (Listed(&self.entries), device.places[&conversation]);
+        let log = self.conversations[&conversation].log.iter();
+        for entry in log.filter(|entry| entry.place > place) {
+            let from = Leaf { account: entry.from, device: entry.device };
+            let Some(commit) = &entry.commit else { continue };
+            let followed =
+                device.mls.receive_commit(&device.store, conversation, &commit.0, from, &lists);
+            if followed.is_err() {
+                break;
+            }
+        }
         device.mls.open(&device.store, conversation, &sealed.0).is_ok()
     }
 
