@@ -6,7 +6,7 @@ mod harness;
 use estafette_core::mls::{AccountSecret, Leaf, Suspicion};
 use estafette_core::{Content, Event, Input, Unopened};
 use estafette_protocol::{
-    Body, ConversationId, Deliver, DeviceId, KeysChanged, MessageId, News, ServerFrame,
+    Body, ClientFrame, ConversationId, Deliver, DeviceId, KeysChanged, MessageId, News, ServerFrame,
 };
 use estafette_testkit::{People, account_secret};
 use harness::*;
@@ -155,5 +155,25 @@ fn what_is_of_an_epoch_that_never_was_is_given_up() {
     let mut said = delivers(&mut phone, BOB, TABLET, id(5, 2), sealed);
     said.events.extend(phone.wait(10 * SECOND).events);
     assert!(is_forged(&said), "{:?}", said.events);
+    assert_eq!(phone.sends(BOB, "on we go").1.sends().len(), 1);
+}
+
+/// A server that says that there is more, and does not tell it, is asked again later.
+#[test]
+fn a_log_that_is_held_back_is_not_asked_for_in_haste() {
+    let mut phone = talking();
+    people(|people| people.holds_back(chat(), 3));
+    let asked = |said: &Said| {
+        let looks = said.asked.iter().filter(|frame| matches!(frame, ClientFrame::FetchLog(_)));
+        looks.count()
+    };
+    let mut looks = asked(&look(&mut phone));
+    looks += asked(&phone.wait(20 * SECOND));
+    assert!((2..=8).contains(&looks), "{looks} in twenty seconds");
+    people(|people| people.holds_back(chat(), 0));
+    for _ in 0..5 {
+        phone.input(Input::Pong);
+        phone.wait(20 * SECOND);
+    }
     assert_eq!(phone.sends(BOB, "on we go").1.sends().len(), 1);
 }

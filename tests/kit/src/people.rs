@@ -47,6 +47,8 @@ pub struct People {
     devices: BTreeMap<Leaf, Device>,
     sealed: BTreeMap<(Leaf, PhoneNumber, MessageId), Body>,
     nobody: BTreeSet<PhoneNumber>,
+    /// Entries that a log is said to have beyond those that are told.
+    held_back: BTreeMap<ConversationId, u64>,
 }
 
 struct Listed<'a>(&'a BTreeMap<PhoneNumber, Vec<Body>>);
@@ -168,7 +170,7 @@ impl People {
         if self.nobody.contains(&of) {
             return denied(query, ErrorCode::Unregistered);
         }
-        if !self.devices.keys().any(|leaf| leaf.account == of) && of != from.account {
+        if !self.packages.keys().any(|leaf| leaf.account == of) && of != from.account {
             self.add(Leaf { account: of, device: DEVICE });
         }
         let entries = self.entries.entry(of).or_default();
@@ -216,7 +218,8 @@ impl People {
         let Some(conversation) = self.conversations.get(&id) else {
             return denied(query, ErrorCode::NoConversation);
         };
-        let head = conversation.log.len() as u64;
+        let held_back = self.held_back.get(&id).copied().unwrap_or(0);
+        let head = conversation.log.len() as u64 + held_back;
         let (entries, state) = match after {
             Some(after) => (conversation.log.iter().skip(after as usize).cloned().collect(), None),
             None => {
@@ -378,6 +381,11 @@ impl People {
     /// Tells another list of an account's devices from now on, and returns the one before.
     pub fn tell_list(&mut self, of: PhoneNumber, entries: Vec<Body>) -> Vec<Body> {
         self.entries.insert(of, entries).unwrap_or_default()
+    }
+
+    /// Says that a log has so many entries more than it tells.
+    pub fn holds_back(&mut self, conversation: ConversationId, entries: u64) {
+        self.held_back.insert(conversation, entries);
     }
 
     /// Makes a list of one device, signed by an account that has this secret.

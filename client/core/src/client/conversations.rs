@@ -507,7 +507,16 @@ impl Client {
             }
             Some(Purpose::Log(asked)) if asked == id => {
                 self.conversations.look_at(id);
-                if self.carry_out(now, id, log.entries)? < log.head {
+                let before = self.store.log_place(id)?;
+                let place = self.carry_out(now, id, log.entries)?;
+                if place < log.head {
+                    // A server that keeps the rest to itself is not asked in haste.
+                    let mut unknown = self.conversations.of(id).unknown.iter();
+                    let waits =
+                        unknown.any(|(leaf, query)| self.keyring.heard(leaf.account) <= *query);
+                    if before == Some(place) && !waits {
+                        self.conversations.wait(now, id, 0);
+                    }
                     return Ok(());
                 }
                 // The whole log is here, and no commit of this device in it that it still waits for.

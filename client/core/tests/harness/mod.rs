@@ -79,6 +79,8 @@ pub fn entropy(seed: u64) -> Box<dyn FnMut() -> u64 + std::marker::Send> {
 pub struct Said {
     /// What it transmitted, batch by batch.
     pub batches: Vec<Vec<ClientFrame>>,
+    /// What it asked about keys and conversations.
+    pub asked: Vec<ClientFrame>,
     pub events: Vec<Event>,
     pub wake_at: Option<Millis>,
     /// The names of the other effects.
@@ -245,6 +247,7 @@ impl Phone {
                         people(|people| match people.answer(ME(), frame) {
                             Some(answer) => {
                                 answers.extend(answer);
+                                said.asked.push(frame.clone());
                                 false
                             }
                             None => {
@@ -266,6 +269,7 @@ impl Phone {
         if !answers.is_empty() {
             let more = self.input(Input::Message(self.encoding.encode(&answers)));
             said.batches.extend(more.batches);
+            said.asked.extend(more.asked);
             said.events.extend(more.events);
             said.acts.extend(more.acts);
             said.sizes.extend(more.sizes);
@@ -300,6 +304,7 @@ impl Phone {
             self.now = self.now.max(at);
             let said = self.tick();
             all.batches.extend(said.batches);
+            all.asked.extend(said.asked);
             all.events.extend(said.events);
             all.acts.extend(said.acts);
         }
