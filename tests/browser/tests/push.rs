@@ -1,29 +1,30 @@
-//! `estafette send` wakes a browser: the Worker posts to the push service, which hands on what only the
-//! browser can open, and the page's service worker shows it, with no page open.
+//! A message wakes a browser: the Worker posts to the push service, which hands on what only the browser can
+//! open, and the page's service worker shows it, with no page open. What Alice sends here is not sealed, as a
+//! device's message is: the server knows no difference, and the page could not open it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use estafette::Account;
 use estafette_browser::{Browser, Kind, Shown, Told, script};
-use estafette_e2e::{Desk, Request, Stage, number};
+use estafette_e2e::{Request, Stage, Stream, Wire, number};
+use estafette_protocol::Encoding;
 use serde_json::Value;
 
 /// A message lives for 30 days, and Google's push service keeps a push for 28.
 const TTL_SECONDS: u64 = 28 * 24 * 60 * 60;
 
-/// Alice with her command line, and others who have nothing but a browser.
+/// Alice with a socket, and others who have nothing but a browser.
 struct Scene {
     stage: Stage,
-    desk: Desk,
+    alice: Account,
     browser: Browser,
 }
 
 impl Scene {
-    fn set(kind: Kind) -> Self {
+    async fn set(kind: Kind) -> Self {
         let browser = Browser::open(kind).unwrap();
         let stage = Stage::start(|options| options.push("http://127.0.0.1")).unwrap();
-        let desk = Desk::set_up().unwrap();
-        desk.register(&stage, "alice", number(0)).unwrap();
-        Self { stage, desk, browser }
+        let alice = stage.register(number(0)).await.unwrap();
+        Self { stage, alice, browser }
     }
 
     async fn key(&self, account: &Account) -> String {
@@ -45,9 +46,14 @@ impl Scene {
     }
 
     /// Alice writes, and is told that it is safe.
-    fn write(&self, to: &str, text: &str) {
-        let output = self.desk.run("alice", &["send", to, "--lines"], text).unwrap();
-        assert!(output.status.success(), "{output:?}");
+    async fn write(&self, to: &str, texts: &[&str]) {
+        let mut wire = Wire::online(&self.stage, &self.alice, Encoding::Cbor).await.unwrap();
+        let stream = Stream::new(to.parse().unwrap());
+        let numbered = || (1..).zip(texts);
+        let frames: Vec<_> = numbered().map(|(n, text)| stream.message(n, *text)).collect();
+        wire.say(&frames).await.unwrap();
+        let ids: Vec<_> = numbered().map(|(n, _)| stream.id(n)).collect();
+        wire.until_sent(&ids).await.unwrap();
     }
 }
 
@@ -58,18 +64,18 @@ fn showing(body: &str) -> Told {
 }
 
 async fn is_woken(kind: Kind) -> Scene {
-    let mut scene = Scene::set(kind);
+    let mut scene = Scene::set(kind).await;
     let somebody = scene.stage.register(number(9)).await.unwrap();
     let subscription = scene.browser.subscribe(&scene.key(&somebody).await).unwrap();
 
     let bob = scene.register(1, &subscription).await;
-    scene.write(&bob, "on my way 🐎");
+    scene.write(&bob, &["on my way 🐎"]).await;
     assert_eq!(scene.browser.told().unwrap(), showing("on my way 🐎"));
 
     // While the browser is closed its push service keeps what is for it, once for a burst.
     scene.browser.sleep().unwrap();
     let carol = scene.register(2, &subscription).await;
-    scene.write(&carol, "one\ntwo\nthree");
+    scene.write(&carol, &["one", "two", "three"]).await;
     scene.browser.posts(2).unwrap();
     scene.browser.wake().unwrap();
     let told = scene.browser.told().unwrap();
@@ -96,7 +102,7 @@ async fn firefox_is_woken_and_shows_who_wrote_also_by_a_subscription_that_replac
     let told = scene.browser.told().unwrap();
     assert_eq!((told.event.as_str(), told.error), ("change", None));
     let dave = scene.register(3, &told.subscription.unwrap()).await;
-    scene.write(&dave, "still there?");
+    scene.write(&dave, &["still there?"]).await;
     assert_eq!(scene.browser.told().unwrap(), showing("still there?"));
 }
 
