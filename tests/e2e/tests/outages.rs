@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use estafette::{MessageId, PhoneNumber};
+use estafette::{Content, Message, MessageId, PhoneNumber};
 use estafette_e2e::{Person, Stage, number, texts};
 use estafette_testkit::{TempDir, build_worker};
 use fastrand::Rng;
@@ -85,6 +85,13 @@ impl Crowd {
                 let missing = own.difference(&seen.delivered).count();
                 panic!("{missing} of {} messages are not delivered: {:?}", own.len(), seen.failed);
             }
+        }
+        // What a device could not open was sealed again by the one that wrote it.
+        for person in &self.people {
+            let readable =
+                |message: &Message| !matches!(message.content(), Ok(Content::Unopened(_)));
+            let all = person.until(|seen| seen.received.iter().all(readable));
+            assert!(timeout(PATIENCE, all).await.is_ok(), "what cannot be opened stays so");
         }
     }
 
